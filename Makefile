@@ -1,0 +1,85 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
+
+-include .env
+
+PYTHON ?= python3.11
+UV_VERSION := 0.13.8
+# Where torch's CPU wheels are, if your package index offers only CUDA builds: make demo TORCH_INDEX_URL=…
+TORCH_INDEX_URL ?=
+
+ROOT := $(CURDIR)
+BIN := $(ROOT)/.venv/bin
+LOCAL := $(ROOT)/.slipway
+
+# One installation's settings. A line in .env, or the environment, comes before these defaults.
+export AIRFLOW_HOME ?= $(LOCAL)/airflow
+export AIRFLOW__CORE__DAGS_FOLDER ?= $(ROOT)/dags
+export AIRFLOW__CORE__PLUGINS_FOLDER ?= $(ROOT)/plugins
+export AIRFLOW__CORE__LOAD_EXAMPLES ?= False
+export AIRFLOW__CORE__PARALLELISM ?= 4
+export AIRFLOW_CONN_PYDOCS_DB ?= sqlite:///$(LOCAL)/demo/pydocs.db
+export SLIPWAY_COLLECTIONS ?= $(ROOT)/include/collections
+export SLIPWAY_STORE ?= $(LOCAL)/store
+export SLIPWAY_PORT ?= 8080
+export TOKENIZERS_PARALLELISM ?= true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test check up down lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/.installed .env ## install what Slipway needs to run into .venv
+
+setup-dev: .venv/.installed-dev .env ## install what the checks and tests need as well
+
+demo: setup ## build, judge and release an index of the installed packages' API documentation, and search it
+	@$(BIN)/python -m slipway_demo.drive
+
+test: setup-dev ## run all tests
+	@$(BIN)/python -m pytest
+
+check: setup-dev ## lint, types, architecture, Dockerfile
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/hadolint Dockerfile
+
+up: setup ## bring up Airflow with the demo collection and print the login
+	@$(BIN)/python -m slipway_demo.up
+
+down: ## stop what `make up` started
+	@$(BIN)/python -m slipway_demo.up --down
+
+lock: .venv/.installed ## compile requirements*.in into the pinned requirements*.txt
+	@$(BIN)/uv pip compile -q --no-header --no-annotate --python-version 3.11 requirements.in -o requirements.txt
+	@sed -i.bak 's/^\(torch==[0-9.]*\)+.*/\1/; /^nvidia-/d; /^cuda-/d; /^triton==/d' requirements.txt && rm requirements.txt.bak
+	@$(BIN)/uv pip compile -q --no-header --no-annotate --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove the demo's store, database and logs (not .venv)
+	@rm -rf $(LOCAL)
+
+.venv/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || { echo "Slipway needs Python 3.11: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "Installing into .venv (a minute or two; torch is the large one) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@# torch by pip, which reads pip's own configuration (an index or folder that offers the CPU build)
+	@$(BIN)/pip install -q --disable-pip-version-check $$(grep '^torch==' requirements.txt) $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
+	@$(call install,-r requirements.txt)
+	@$(call install,--no-deps -e .)
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	@$(call install,-r requirements-dev.txt)
+	@touch $@
+
+# uv is several times faster, but knows nothing of pip's configuration: where it cannot reach an index, pip may
+define install
+$(BIN)/uv pip install -q --python $(BIN)/python $(1) 2>$(ROOT)/.venv/uv.log || $(BIN)/pip install -q --disable-pip-version-check $(1)
+endef
+
+.env:
+	@{ echo "# Settings of this installation, read by make and by the command slipway. Not in git."; \
+	   for name in AIRFLOW_CONN_PYDOCS_DB SLIPWAY_COLLECTIONS SLIPWAY_STORE; do eval "echo $$name=\$$$$name"; done; } > $@

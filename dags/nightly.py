@@ -1,0 +1,38 @@
+"""The DAG `<collection>__nightly`, one per sound collection file: from the sources to a release that proved itself."""
+
+from airflow.sdk import DAG
+from slipway.config import Collection
+from slipway_airflow import tasks
+from slipway_airflow.assets import release_asset
+from slipway_airflow.collections import good_collections
+from slipway_airflow.nightly import nightly_dag
+from slipway_airflow.pools import embed_pool
+
+
+def nightly(collection: Collection) -> DAG:
+    """The table of contents of a run. What each task does, and what to do when it is red, stands in its docstring."""
+    with nightly_dag(collection) as dag:
+        began = tasks.preflight()
+        raw = tasks.extract.expand(source=[source.name for source in collection.sources])
+        documents = tasks.clean.expand(raw=raw)
+        snapshot = tasks.snapshot(documents)
+        difference = tasks.compare(snapshot)
+        chunks = tasks.chunk(snapshot)
+        shards = tasks.plan(chunks)
+        vectors = tasks.embed.override(pool=embed_pool(collection)).expand(shard=shards)
+        candidate = tasks.index(chunks)
+        evaluation = tasks.evaluate(candidate)
+        verdict = tasks.gate(evaluation)
+        released = tasks.release.override(outlets=[release_asset(collection.name)])(
+            began, candidate, evaluation, verdict
+        )
+        began >> raw
+        difference >> chunks
+        vectors >> candidate
+        # A teardown: runs whatever happened, and leaves the run's colour to the tasks before it.
+        [raw, documents, vectors, released] >> tasks.report().as_teardown()
+    return dag
+
+
+for each in good_collections():
+    nightly(each)

@@ -1,0 +1,107 @@
+"""Cutting a document's text into passages that fit the encoder, at sentence and paragraph boundaries."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from semantic_text_splitter import TextSplitter
+    from tokenizers import Tokenizer
+
+TITLE_SHARE = 0.25  # of a chunk's tokens that a title may take at most
+CAPACITY_STEP = 16  # capacities are rounded down to this, so that few splitters serve all titles
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk: its embedded text, the hash of that text, its tokens, and where it lies in the document's text."""
+
+    chunk_hash: str
+    start: int
+    end: int
+    tokens: int
+    text: str
+
+
+def chunk_hash(text: str) -> str:
+    """32 hex digits that identify a chunk by its embedded text."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class Chunker:
+    """Cuts texts into passages of at most `tokens` tokens, special tokens and `prompt` included.
+
+    Neighbouring passages of a text share up to `overlap` tokens. With `with_title` each passage is embedded with the
+    document's title on a line before it.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, tokens: int, overlap: int, with_title: bool, prompt: str = "") -> None:
+        self._tokenizer, self._overlap, self._with_title = tokenizer, overlap, with_title
+        self._prompt_tokens = len(tokenizer.encode(prompt, add_special_tokens=False)) if prompt else 0
+        self._special_tokens = tokenizer.num_special_tokens_to_add(is_pair=False)
+        self._tokens = tokens
+        self._splitter = lru_cache(maxsize=64)(self._make_splitter)
+
+    def cut(self, titles: Sequence[str], texts: Sequence[str]) -> list[list[Passage]]:
+        """The passages of each text, in order; none for an empty text."""
+        prefixes = [self._prefix(title) for title in titles]
+        whole = self._count([prefix + text for prefix, text in zip(prefixes, texts, strict=True)])
+        spans = [[(0, len(text))] if text else [] for text in texts]
+        long = [number for number, count in enumerate(whole) if count > self._tokens]
+        split = self._split([prefixes[n] for n in long], [texts[n] for n in long])
+        for number, cuts in zip(long, split, strict=True):
+            spans[number] = cuts
+        embedded = [
+            prefix + text[a:b] for prefix, text, cuts in zip(prefixes, texts, spans, strict=True) for a, b in cuts
+        ]
+        made = iter(zip(embedded, self._count(embedded), strict=True))
+        return [
+            [Passage(chunk_hash(full), a, b, count, full) for (a, b), (full, count) in zip(cuts, made, strict=False)]
+            for cuts in spans
+        ]
+
+    def _prefix(self, title: str) -> str:
+        """The line put before each passage: the title, cut to its share of the chunk."""
+        if not self._with_title or not title:
+            return ""
+        encoding = self._tokenizer.encode(title, add_special_tokens=False)
+        most = int(self._tokens * TITLE_SHARE)
+        if len(encoding) > most:
+            title = title[: encoding.offsets[most - 1][1]]
+        return f"{title}\n"
+
+    def _split(self, prefixes: Sequence[str], texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Offsets of the passages of texts that are too long; texts of one capacity are split in parallel."""
+        by_capacity: dict[int, list[int]] = defaultdict(list)
+        for number, prefix in enumerate(prefixes):
+            by_capacity[self._capacity(prefix)].append(number)
+        spans: list[list[tuple[int, int]]] = [[] for _ in texts]
+        for capacity, members in by_capacity.items():
+            pieces = self._splitter(capacity).chunk_all_indices([texts[number] for number in members])
+            for number, cuts in zip(members, pieces, strict=True):
+                spans[number] = [(start, start + len(piece)) for start, piece in cuts if piece]
+        return spans
+
+    def _capacity(self, prefix: str) -> int:
+        """Tokens left for a passage behind `prefix`, rounded down."""
+        taken = len(self._tokenizer.encode(prefix, add_special_tokens=False)) if prefix else 0
+        left = self._tokens - self._special_tokens - self._prompt_tokens - taken
+        return max(CAPACITY_STEP // 2, left // CAPACITY_STEP * CAPACITY_STEP)
+
+    def _make_splitter(self, capacity: int) -> TextSplitter:
+        from semantic_text_splitter import TextSplitter
+
+        return TextSplitter.from_huggingface_tokenizer(
+            self._tokenizer, capacity, overlap=min(self._overlap, capacity // 2)
+        )
+
+    def _count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as the encoder reads it: special tokens and prompt included."""
+        if not texts:
+            return []
+        return [len(encoding) + self._prompt_tokens for encoding in self._tokenizer.encode_batch_fast(list(texts))]

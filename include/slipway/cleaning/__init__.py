@@ -1,0 +1,1 @@
+"""How a raw row becomes a document, or is turned away with a reason."""

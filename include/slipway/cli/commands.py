@@ -1,0 +1,216 @@
+"""Commands and their options. What they print stands in slipway.cli.show."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+import tempfile
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from dotenv import load_dotenv
+
+from slipway import __version__, settings
+from slipway.cli import show
+from slipway.cli.context import guarded
+from slipway.cli.progress import Bars
+from slipway.config import Collection, collection_files, load_collection, load_file
+from slipway.connections import environment_connections
+from slipway.errors import SlipwayError
+from slipway.run import Run
+from slipway.storage import open_store
+from slipway.storage.base import ObjectStore
+
+COLLECTIONS = click.option(
+    "--collections", metavar="DIR", help="Folder of collection files [SLIPWAY_COLLECTIONS, else include/collections]."
+)
+STORE = click.option(
+    "--store",
+    metavar="URL",
+    help="Root of the object store: a folder or s3://bucket/prefix [SLIPWAY_STORE, else .slipway/store].",
+)
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on standard output and nothing else there."
+)
+NAME = click.argument("collection")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="slipway")
+def main() -> None:
+    """Build vector-search indexes, prove them, and launch them without downtime.
+
+    A collection is one YAML file: where documents live, how they become vectors, what an index must prove.
+    Settings come from options, then the environment, then a file .env in this folder.
+
+    Exit status: 0 done; 1 refused by a gate or a check (the live release is untouched); 2 wrong input or configuration;
+    3 the machine or a service failed (unreachable store, full disk), try again.
+    """
+    load_dotenv(Path(".env"))
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[COLLECTION]...")
+@COLLECTIONS
+@JSON
+def validate(names: tuple[str, ...], collections: str | None, as_json: bool) -> None:
+    """Check collection files: fields, encoder, golden queries. Without names, all of the folder.
+
+    Every wrong field is named with its file, its value and what was expected. Nothing is connected to.
+    """
+    with guarded(as_json) as output:
+        folder = settings.collections_folder(collections)
+        files = [folder / f"{name}.yaml" for name in names] or collection_files(folder)
+        found = [_validated(file) for file in files]
+        output.write({"collections": found}, show.validation)
+        if not all(entry["valid"] for entry in found):
+            output.exit(2)
+
+
+def _validated(file: Path) -> dict[str, Any]:
+    from slipway.encoders import find_model
+    from slipway.evaluation.golden import read_golden
+
+    try:
+        collection = load_file(file)
+        find_model(collection.encoder)
+        if collection.golden:
+            read_golden(collection.golden.queries)
+    except SlipwayError as error:
+        return {"collection": file.stem, "file": str(file), "valid": False, "error": str(error)}
+    return {"collection": file.stem, "file": str(file), "valid": True, "error": None}
+
+
+@main.command()
+@NAME
+@COLLECTIONS
+@STORE
+@click.option("--allow-deletes", is_flag=True, help="Let this run remove more documents than limits.deleted_share.")
+@click.option("--allow-encoder-change", is_flag=True, help="Let this run move the collection to another vector space.")
+@click.option("--reason", default="run by hand", show_default=True, help="Kept in the audit trail.")
+@JSON
+def run(
+    collection: str,
+    collections: str | None,
+    store: str | None,
+    allow_deletes: bool,
+    allow_encoder_change: bool,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """Extract, clean, embed, index, evaluate and release COLLECTION: the nightly DAG's stages in this process.
+
+    What is there already is not made again: unchanged documents, chunks and vectors are reused. A candidate that fails
+    a gate is not released (exit status 1). Connections come from AIRFLOW_CONN_<NAME>, as in Airflow.
+    """
+    with guarded(as_json) as output:
+        from slipway.pipeline import Options, run_pipeline
+
+        described, objects = _opened(collection, collections, store)
+        options = Options(_person(), reason, allow_deletes, allow_encoder_change)
+        with tempfile.TemporaryDirectory(prefix="slipway-", dir=_scratch()) as scratch, Bars() as bars:
+            this = Run(described, objects, _new_run_id(), Path(scratch), environment_connections, bars)
+            made = run_pipeline(this, options)
+        output.write(made, show.result)
+        if made.get("verdict") != "passed":
+            output.exit(1)
+
+
+@main.command()
+@NAME
+@click.argument("query")
+@STORE
+@COLLECTIONS
+@click.option("-k", "--k", default=10, show_default=True, type=click.IntRange(1, 1000), help="Documents to show.")
+@click.option("--release", "release_id", metavar="ID", help="Search this release instead of the live one.")
+@JSON
+def search(
+    collection: str,
+    query: str,
+    store: str | None,
+    collections: str | None,
+    k: int,
+    release_id: str | None,
+    as_json: bool,
+) -> None:
+    """Search COLLECTION's live release for QUERY: score, document id, title and a snippet of the best passage."""
+    with guarded(as_json) as output:
+        from slipway import serving
+
+        with serving.open(_url(collection, collections, store), release_id) as reader:
+            hits = reader.search(query, k)
+            found = {"collection": collection, "release_id": reader.release.release_id, "query": query}
+            output.write({**found, "hits": [asdict(hit) for hit in hits]}, show.hits)
+
+
+@main.command()
+@NAME
+@STORE
+@COLLECTIONS
+@JSON
+def releases(collection: str, store: str | None, collections: str | None, as_json: bool) -> None:
+    """List COLLECTION's releases, newest first: which is live, which is standby, and what each measured."""
+    with guarded(as_json) as output:
+        from slipway.serving.catalogue import list_releases
+
+        found = list_releases(open_store(_url(collection, collections, store)))
+        output.write({"collection": collection, **found}, show.releases)
+
+
+@main.command()
+@NAME
+@STORE
+@COLLECTIONS
+@click.option("--to", metavar="ID", help="A retained release [the standby one].")
+@click.option("--reason", required=True, help="Why; kept in the audit trail.")
+@JSON
+def rollback(
+    collection: str, store: str | None, collections: str | None, to: str | None, reason: str, as_json: bool
+) -> None:
+    """Make COLLECTION's former release live again: one swap, nothing is rebuilt.
+
+    The release that is left is marked as withdrawn, so that the next nightly run does not bring it back unchanged.
+    """
+    with guarded(as_json) as output:
+        from slipway.stages.release import roll_back
+
+        after = roll_back(open_store(_url(collection, collections, store)), _person(), reason, to)
+        live = after.live_release
+        assert live is not None
+        output.write(
+            {"collection": collection, "live": live.release_id, "generation": after.generation}, show.rolled_back
+        )
+
+
+def _opened(name: str, collections: str | None, store: str | None) -> tuple[Collection, ObjectStore]:
+    described = load_collection(settings.collections_folder(collections), name)
+    root = settings.store_root(described, store)
+    return described, open_store(settings.store_url(name, root))
+
+
+def _url(name: str, collections: str | None, store: str | None) -> str:
+    """Where the collection lies; its file is read only when neither option nor environment names the store."""
+    folder = settings.collections_folder(collections)
+    described = load_collection(folder, name) if (folder / f"{name}.yaml").is_file() else None
+    return settings.store_url(name, settings.store_root(described, store))
+
+
+def _scratch() -> Path | None:
+    root = settings.scratch_root()
+    if root:
+        root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def _new_run_id() -> str:
+    return f"manual-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without a user name
+        return "unknown"

@@ -1,0 +1,36 @@
+"""Progress bars on standard error, one a stage."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+
+class Bars:
+    """A `Progress` that draws one bar for the stage at work. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._key: tuple[str, int | None] | None = None
+
+    def __call__(self, stage: str, done: int, total: int | None, unit: str) -> None:
+        """Show that `done` of `total` `unit`s are finished."""
+        if self._bar is None or self._key != (stage, total) or done < self._bar.n:
+            self.close()
+            bar: tqdm[Any] = tqdm(total=total, desc=f"{stage:<9}", unit=f" {unit}", dynamic_ncols=True, mininterval=0.5)
+            self._bar, self._key = bar, (stage, total)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """End the bar that is shown."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()

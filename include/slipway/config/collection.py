@@ -1,0 +1,282 @@
+"""A collection file: one searchable corpus, described in YAML and resolved once into frozen, typed values.
+
+The models below are the reference: every field, its default and its meaning. docs/configuration.md is made from
+them. Relative paths in a collection file are relative to that file.
+"""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from slipway.config.encoder import Encoder
+from slipway.config.metrics import METRICS
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Model(BaseModel):
+    """Frozen, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def template_fields(template: str) -> list[str]:
+    """The column names in a text template: "{name}\\n{doc}" → ["name", "doc"]. Raises ValueError."""
+    fields: list[str] = []
+    for _, name, spec, conversion in string.Formatter().parse(template):
+        if name is None:
+            continue
+        if not name.isidentifier() or spec or conversion:
+            raise ValueError(f"{{{name}}} is not a plain column name")
+        fields.append(name)
+    return fields
+
+
+def _check_template(template: str | None) -> str | None:
+    if template is not None and not template_fields(template):
+        raise ValueError('a template must name at least one column, such as "{title}"')
+    return template
+
+
+class SourceBase(Model):
+    """What every source has. `title`, `text` and `metadata` default to the collection's."""
+
+    name: Name = Field(description="names the source; document ids begin with it")
+    id: str = Field(min_length=1, description="column that holds the primary key")
+    title: str | None = Field(None, description='template of the title, such as "{name}"')
+    text: str | None = Field(None, description='template of the text, such as "{name}\\n{doc}"')
+    metadata: tuple[str, ...] | None = Field(
+        None, description="columns kept beside each document and shown with results"
+    )
+    may_be_empty: bool = Field(False, description="whether reading no row at all is normal")
+
+    _templates = field_validator("title", "text")(_check_template)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns the source must deliver, each once, the id first."""
+        wanted = [
+            self.id,
+            *template_fields(self.title or ""),
+            *template_fields(self.text or ""),
+            *(self.metadata or ()),
+        ]
+        return list(dict.fromkeys(wanted))
+
+
+class SqlSource(SourceBase):
+    """A query on a relational database, through an Airflow connection."""
+
+    kind: Literal["sql"]
+    connection: str = Field(min_length=1, description="id of the Airflow connection")
+    query: str | None = Field(None, description="the SELECT to run")
+    table: str | None = Field(None, description="the table to read, instead of a query; may carry a schema")
+
+    @model_validator(mode="after")
+    def _one_of(self) -> SqlSource:
+        if (self.query is None) == (self.table is None):
+            raise ValueError("exactly one of query and table is needed")
+        return self
+
+
+class LakeSource(SourceBase):
+    """Parquet files in a local folder or under an s3:// prefix."""
+
+    kind: Literal["lake"]
+    path: str = Field(min_length=1, description="a Parquet file, a folder of them, or s3://bucket/prefix")
+
+
+Source = Annotated[SqlSource | LakeSource, Field(discriminator="kind")]
+
+
+class Clean(Model):
+    """How rows become documents, and which are turned away."""
+
+    html: Literal["strip", "keep"] = Field(
+        "keep", description="strip removes markup and keeps the text; keep leaves the text as it is"
+    )
+    min_characters: int = Field(1, ge=1, description="shorter texts are rejected (after cleaning)")
+    max_characters: int = Field(1_000_000, ge=1, description="longer texts are rejected (before cleaning)")
+    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...] = Field(
+        (), description="ISO 639-1 codes to keep; empty keeps all"
+    )
+    duplicates: Literal["none", "exact", "near"] = Field(
+        "exact", description="which repeated texts are dropped, the smallest document id being kept"
+    )
+    near_threshold: float = Field(
+        0.9, ge=0.5, le=1, description="Jaccard similarity of word 3-shingles that counts as near"
+    )
+
+
+class Chunk(Model):
+    """How documents are cut into passages."""
+
+    tokens: int = Field(256, ge=16, description="most tokens of one chunk, the encoder's special tokens included")
+    overlap: int = Field(32, ge=0, description="tokens repeated between neighbouring chunks of one document")
+    title: bool = Field(True, description="whether each chunk is embedded with the document's title before it")
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> Chunk:
+        if self.overlap * 2 > self.tokens:
+            raise ValueError("overlap must be at most half of tokens")
+        return self
+
+
+class Embed(Model):
+    """How the embedding work is cut and where it runs."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes a GPU where there is one")
+    shard_tokens: int = Field(
+        500_000, ge=1_000, description="tokens of one shard, a mapped task; at most 1,000 shards are planned"
+    )
+
+
+class SearchParameters(Model):
+    """Search-time parameters. What is left out is tuned on the tuning queries, or takes the default stated here."""
+
+    ef_search: int | None = Field(None, ge=1, description="HNSW: candidates kept while searching (default 128)")
+    nprobe: int | None = Field(None, ge=1, description="IVF: lists visited (default 1/16 of the lists, at least 8)")
+    refine_factor: int | None = Field(
+        None, ge=1, description="refine: candidates re-scored per result wanted (default 10)"
+    )
+
+
+class Index(Model):
+    """The index contract's explicit form: a FAISS factory string, or the default rule for the size."""
+
+    spec: str = Field(
+        "auto",
+        min_length=1,
+        description="FAISS factory string such as HNSW32 or OPQ64,IVF4096,PQ64x4fs,RFlat; auto is Flat below 5,000 "
+        "vectors, HNSW32 below 1,000,000, and IVF-PQ fast scan with 8-bit refine from there on",
+    )
+    metric: Literal["inner_product", "l2"] = Field(
+        "inner_product", description="cosine for unit vectors is the inner product"
+    )
+    seed: int = Field(1, ge=0, description="of the training sample and of k-means")
+    train_vectors: int = Field(262_144, ge=1, description="most vectors trained on, drawn at random")
+    ef_construction: int = Field(200, ge=8, description="HNSW: candidates kept while building")
+    search: SearchParameters = Field(SearchParameters(), description="search-time parameters")
+
+
+class Golden(Model):
+    """The curated queries that candidates are judged with."""
+
+    queries: Path = Field(
+        description="JSON Lines: query_id, query, relevant {document_id: grade}, and optionally slice and part"
+    )
+
+
+class Gate(Model):
+    """A threshold on one metric."""
+
+    min: float | None = Field(None, description="smallest value that passes")
+    max: float | None = Field(None, description="largest value that passes")
+    max_drop: float | None = Field(
+        None, ge=0, description="largest loss against the live release, in the metric's own unit"
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Gate:
+        if self.min is None and self.max is None and self.max_drop is None:
+            raise ValueError("a gate needs min, max or max_drop")
+        return self
+
+
+class Limits(Model):
+    """The breaker: shares above which a run refuses to go on."""
+
+    deleted_share: Share = Field(0.2, description="of the live release's documents that may vanish in one run")
+    rejected_share: Share = Field(0.5, description="of the rows read that may be turned away, duplicates not counted")
+
+
+class Release(Model):
+    """What is kept for rollback."""
+
+    keep: int = Field(5, ge=2, description="releases kept, the live and the standby one included")
+
+
+class Collection(Model):
+    """One searchable corpus: where its documents live, how they become vectors, and what an index must prove."""
+
+    name: Name = Field(description="the file's name without .yaml; not written in the file")
+    description: str = Field("", description="shown in the Airflow UI")
+    schedule: str | None = Field(None, description="cron expression of the nightly run; none runs on demand only")
+    store: str | None = Field(None, description="root of the object store when neither option nor SLIPWAY_STORE says")
+    sources: tuple[Source, ...] = Field(min_length=1, description="where the documents live")
+    title: str | None = Field(None, description="template of the title, for sources without their own")
+    text: str | None = Field(None, description="template of the text, for sources without their own")
+    metadata: tuple[str, ...] = Field(
+        (), description="columns kept beside each document, for sources without their own"
+    )
+    clean: Clean = Field(Clean(), description="see Clean")
+    chunk: Chunk = Field(Chunk(), description="see Chunk")
+    encoder: Encoder = Field(description="name of a file in encoders/, or an encoder written out in place")
+    embed: Embed = Field(Embed(), description="see Embed")
+    index: Index = Field(Index(), description="see Index")
+    golden: Golden | None = Field(
+        None, description="see Golden; without it only gates on documents and sizes can be judged"
+    )
+    gates: dict[str, Gate] = Field(
+        {}, description="metric → threshold; a bare number is min or max, as the metric wants"
+    )
+    limits: Limits = Field(Limits(), description="see Limits")
+    release: Release = Field(Release(), description="see Release")
+
+    _templates = field_validator("title", "text")(_check_template)
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, schedule: str | None) -> str | None:
+        if schedule is not None and len(schedule.split()) != 5 and not schedule.startswith("@"):
+            raise ValueError("expected a cron expression of five fields, or @daily and the like")
+        return schedule
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _bare_numbers(cls, gates: Any) -> Any:
+        if not isinstance(gates, dict):
+            return gates
+        for metric in gates:
+            if metric not in METRICS:
+                raise ValueError(f"{metric!r} is not a metric; known are {', '.join(sorted(METRICS))}")
+        return {
+            metric: {METRICS[metric].bound: gate}
+            if isinstance(gate, int | float) and not isinstance(gate, bool)
+            else gate
+            for metric, gate in gates.items()
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _source_defaults(cls, values: Any) -> Any:
+        """Give each source the collection's title, text and metadata where it has none of its own."""
+        if not isinstance(values, dict) or not isinstance(values.get("sources"), list | tuple):
+            return values
+        inherited = {key: values[key] for key in ("title", "text", "metadata") if values.get(key) is not None}
+        sources = [{**inherited, **source} if isinstance(source, dict) else source for source in values["sources"]]
+        return {**values, "sources": sources}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Collection:
+        names = [source.name for source in self.sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two sources are called {name!r}; each needs a name of its own")
+        for source in self.sources:
+            if source.text is None:
+                raise ValueError(f"source {source.name!r} has no text template, and the collection has none either")
+        if self.chunk.tokens > self.encoder.max_tokens:
+            raise ValueError(
+                f"chunk.tokens is {self.chunk.tokens}, but the encoder reads only {self.encoder.max_tokens} tokens"
+            )
+        return self
+
+    def source(self, name: str) -> SqlSource | LakeSource:
+        """The source of that name. Raises KeyError."""
+        return {source.name: source for source in self.sources}[name]

@@ -1,0 +1,22 @@
+"""Encoders: finding a model, naming its vector space, and turning text into vectors."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from slipway.encoders.model import Model, find_model
+
+if TYPE_CHECKING:
+    from slipway.config import Encoder
+    from slipway.encoders.base import TextEncoder
+
+__all__ = ["Model", "find_model", "load_encoder"]
+
+
+@lru_cache(maxsize=2)
+def load_encoder(encoder: Encoder, device: str = "auto") -> TextEncoder:
+    """The encoder, loaded once a process (loading takes seconds). Raises `EncoderError`."""
+    from slipway.encoders.sentence_transformers import SentenceTransformersEncoder
+
+    return SentenceTransformersEncoder(find_model(encoder), device)

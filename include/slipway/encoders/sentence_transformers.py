@@ -1,0 +1,71 @@
+"""The sentence-transformers backend: the reference that defines what an encoder's vectors are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from slipway.encoders.model import Model
+from slipway.errors import EncoderError
+
+if TYPE_CHECKING:
+    from slipway.encoders.base import Vectors
+
+BATCH_SIZE = 32
+
+
+class SentenceTransformersEncoder:
+    """A model loaded with torch, on a GPU where there is one.
+
+    `device` is "auto", "cpu", "cuda" or "mps". Raises `EncoderError` when the model cannot be loaded or makes
+    vectors of another dimension than configured.
+    """
+
+    def __init__(self, model: Model, device: str = "auto") -> None:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()  # of loading weights: noise in a task's log
+        self.fingerprint = model.fingerprint
+        self.dimension = model.encoder.dimension
+        self._prompts = model.encoder.prompts
+        try:
+            self._model = SentenceTransformer(
+                str(model.folder),
+                device=None if device == "auto" else device,
+                local_files_only=True,
+                trust_remote_code=False,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise EncoderError(f"encoder {model.encoder.name}: {model.folder} cannot be loaded: {error}") from error
+        self._model.max_seq_length = model.encoder.max_tokens
+        self.device = str(self._model.device)
+        actual = self._encode(["dimension"], "").shape[1]
+        if actual != self.dimension:
+            raise EncoderError(
+                f"encoder {model.encoder.name}: field dimension: got {self.dimension}, but the model in {model.folder} "
+                f"makes vectors of dimension {actual}"
+            )
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of chunks: (n, dimension) float32, unit norm."""
+        return self._encode(texts, self._prompts.document)
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of queries: (n, dimension) float32, unit norm."""
+        return self._encode(texts, self._prompts.query)
+
+    def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
+        if not texts:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        vectors = self._model.encode(
+            list(texts),
+            prompt=prompt or None,
+            batch_size=BATCH_SIZE,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        return cast("Vectors", np.ascontiguousarray(vectors, dtype=np.float32))

@@ -1,0 +1,86 @@
+"""Golden queries: curated queries with judged documents, in JSON Lines.
+
+    {"query_id": "task-001", "query": "join two tables on a key", "slice": "task", "part": "judging",
+     "relevant": {"api:pandas.DataFrame.merge": 3}}
+
+`relevant` maps document ids to grades from 1 (related) to 3 (answers it fully). `slice` groups queries in reports
+(default "all"); `part` is "tuning" or "judging" (default "judging"): queries of one part are never used for the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slipway.errors import GoldenError
+from slipway.manifest import sha256_of
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    query_id: str = Field(min_length=1)
+    query: str = Field(min_length=1)
+    relevant: dict[str, int] = Field(min_length=1)
+    slice: str = "all"
+    part: str = Field("judging", pattern="^(tuning|judging)$")
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenQuery:
+    """One query and the grades of its judged documents."""
+
+    query_id: str
+    query: str
+    relevant: Mapping[str, int]
+    slice: str
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenSet:
+    """All queries of a golden file; `sha256` is the file's."""
+
+    queries: tuple[GoldenQuery, ...]
+    sha256: str
+
+    def part(self, name: str) -> list[GoldenQuery]:
+        """The queries of one part, in file order."""
+        return [query for query in self.queries if query.part == name]
+
+
+def read_golden(path: Path) -> GoldenSet:
+    """The golden set in a file. Raises `GoldenError` naming the file, the line and the field."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise GoldenError(f"{path}: the golden file cannot be read: {error}") from error
+    queries: dict[str, GoldenQuery] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        query = _parse(path, number, line)
+        if query.query_id in queries:
+            raise GoldenError(f"{path}:{number}: query_id {query.query_id!r} stands twice; each needs its own")
+        queries[query.query_id] = query
+    golden = GoldenSet(tuple(queries.values()), sha256_of(path))
+    if not golden.part("judging"):
+        raise GoldenError(f"{path}: no query of the judging part, so nothing could be judged; add some")
+    return golden
+
+
+def _parse(path: Path, number: int, line: str) -> GoldenQuery:
+    try:
+        values: Any = json.loads(line)
+        return GoldenQuery(**_Line.model_validate(values).model_dump())
+    except ValueError as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "(the line)"
+            raise GoldenError(f"{path}:{number}: field {field}: {first['msg']}") from error
+        raise GoldenError(f"{path}:{number}: is not JSON: {error}") from error

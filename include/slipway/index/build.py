@@ -1,0 +1,92 @@
+"""Building a FAISS index from memory-mapped vectors, in bounded steps, reproducibly where FAISS allows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from slipway.errors import IndexRefused
+from slipway.index.spec import Spec, check_trainable
+
+ADD_STEP = 65_536  # vectors added at once
+METRICS = {"inner_product": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
+
+
+def build(
+    vectors: npt.NDArray[np.float32],
+    spec: Spec,
+    train_vectors: int,
+    ef_construction: int,
+    progress: Callable[[int], None] = lambda added: None,
+) -> Any:
+    """A trained FAISS index of all rows of `vectors` ((n, dimension) float32), row i under id i.
+
+    Trains on at most `train_vectors` rows drawn at random with the spec's seed. HNSW graphs depend on the order in
+    which threads insert, so two builds of equal vectors are equal in quality, not in bytes.
+    Raises `IndexRefused` when the spec is not one, or there are too few vectors to train it.
+    """
+    check_trainable(spec, len(vectors))
+    index = make(spec, vectors.shape[1], ef_construction)
+    if not index.is_trained:
+        try:
+            index.train(training_sample(vectors, train_vectors, spec.seed))
+        except RuntimeError as error:
+            raise IndexRefused(
+                f"index spec {spec.factory} cannot be trained on {len(vectors):,} vectors: {_short(error)}"
+            ) from error
+    for start in range(0, len(vectors), ADD_STEP):
+        index.add(np.ascontiguousarray(vectors[start : start + ADD_STEP]))
+        progress(index.ntotal)
+    return index
+
+
+def make(spec: Spec, dimension: int, ef_construction: int) -> Any:
+    """An empty FAISS index. Raises `IndexRefused` when FAISS does not understand the factory string."""
+    try:
+        index = faiss.index_factory(dimension, spec.factory, METRICS[spec.metric])
+    except RuntimeError as error:
+        raise IndexRefused(
+            f"index spec {spec.factory!r} is not one that FAISS can build for dimension {dimension}: {_short(error)}; "
+            f"correct index.spec, or use auto"
+        ) from error
+    if spec.is_hnsw:
+        faiss.ParameterSpace().set_index_parameter(index, "efConstruction", ef_construction)
+    if spec.lists:
+        ivf = faiss.extract_index_ivf(index)
+        ivf.cp.seed = spec.seed
+        ivf.cp.min_points_per_centroid = 1
+    return index
+
+
+def training_sample(vectors: npt.NDArray[np.float32], most: int, seed: int) -> npt.NDArray[np.float32]:
+    """At most `most` rows drawn at random without replacement, in row order so that a memory map is read forwards."""
+    if len(vectors) <= most:
+        return np.ascontiguousarray(vectors)
+    rows = np.sort(np.random.default_rng(seed).choice(len(vectors), most, replace=False))
+    return np.ascontiguousarray(vectors[rows])
+
+
+def set_parameters(index: Any, parameters: dict[str, int]) -> None:
+    """Set FAISS search-time parameters by name."""
+    for name, value in parameters.items():
+        faiss.ParameterSpace().set_index_parameter(index, name, value)
+
+
+def write(index: Any, path: Path) -> None:
+    """Write the index to a file."""
+    faiss.write_index(index, str(path))
+
+
+def read(path: Path) -> Any:
+    """Read an index file whose checksum was verified before; memory-mapped where FAISS allows it."""
+    return faiss.read_index(str(path))
+
+
+def _short(error: Exception) -> str:
+    """FAISS errors begin with the C++ place they come from; people want the rest."""
+    return str(error).strip().splitlines()[-1][-200:]

@@ -1,0 +1,82 @@
+"""Index specs: the default rule for the size, what a FAISS factory string needs, and its search-time parameters."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from slipway.config.collection import Index, SearchParameters
+from slipway.errors import IndexRefused
+
+FLAT_BELOW = 5_000
+HNSW_BELOW = 1_000_000
+MIN_PER_CENTROID = 39  # below this FAISS warns that k-means has too few points per centroid
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A resolved index spec. `reason` says in a sentence why this one."""
+
+    factory: str
+    metric: str
+    seed: int
+    reason: str
+
+    @property
+    def lists(self) -> int | None:
+        """The number of inverted lists of an IVF spec, else None."""
+        found = re.search(r"IVF(\d+)", self.factory)
+        return int(found[1]) if found else None
+
+    @property
+    def is_hnsw(self) -> bool:
+        """Whether the top-level index is an HNSW graph (an HNSW coarse quantiser does not count)."""
+        return bool(re.search(r"(^|,)HNSW", self.factory)) and self.lists is None
+
+    @property
+    def refines(self) -> bool:
+        """Whether results are re-scored with finer codes."""
+        return bool(re.search(r",(RFlat|Refine\()", self.factory))
+
+    @property
+    def centroids(self) -> int:
+        """The largest number of centroids any trained part has; 0 when nothing is trained by k-means."""
+        quantiser: list[int] = [2 ** int(bits or 8) for bits in re.findall(r"PQ\d+(?:x(\d+))?", self.factory)]
+        return max(self.lists or 0, *quantiser, 0)
+
+
+def resolve(index: Index, vectors: int, dimension: int) -> Spec:
+    """The spec that the configuration means for this many vectors."""
+    if index.spec != "auto":
+        return Spec(index.spec, index.metric, index.seed, "named in the collection file")
+    if vectors < FLAT_BELOW:
+        return Spec("Flat", index.metric, index.seed, f"exact search, as there are fewer than {FLAT_BELOW:,} vectors")
+    if vectors < HNSW_BELOW:
+        return Spec("HNSW32", index.metric, index.seed, f"a graph, as there are fewer than {HNSW_BELOW:,} vectors")
+    lists = 2 ** round(math.log2(4 * math.sqrt(vectors)))
+    codes = max(1, dimension // 4)
+    factory = f"IVF{lists},PQ{codes}x4fs,Refine(SQ8)"
+    return Spec(factory, index.metric, index.seed, f"compressed lists, as there are {HNSW_BELOW:,} vectors or more")
+
+
+def check_trainable(spec: Spec, vectors: int) -> None:
+    """Raise `IndexRefused` when there are fewer vectors than the spec's centroids need."""
+    needed = spec.centroids
+    if vectors < max(needed, 1):
+        raise IndexRefused(
+            f"index spec {spec.factory} needs at least {max(needed, 1):,} vectors to train on (better "
+            f"{needed * MIN_PER_CENTROID:,}), but there are {vectors:,}; use spec: auto or a spec with fewer lists"
+        )
+
+
+def default_parameters(spec: Spec, asked: SearchParameters) -> dict[str, int]:
+    """FAISS search-time parameters by name: what was asked for, the stated defaults for the rest."""
+    parameters: dict[str, int] = {}
+    if spec.is_hnsw:
+        parameters["efSearch"] = asked.ef_search or 128
+    if spec.lists:
+        parameters["nprobe"] = min(spec.lists, asked.nprobe or max(8, spec.lists // 16))
+    if spec.refines:
+        parameters["k_factor_rf"] = asked.refine_factor or 10
+    return parameters

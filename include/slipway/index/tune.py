@@ -1,0 +1,61 @@
+"""Choosing search-time parameters on tuning queries: the cheapest rung of a ladder that finds enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slipway.config.collection import SearchParameters
+from slipway.index.build import set_parameters
+from slipway.index.exact import recall
+from slipway.index.spec import Spec, default_parameters
+
+TARGET = 0.99  # recall@10 on the tuning queries
+MIN_QUERIES = 20  # fewer tell too little
+
+
+def tune(
+    index: Any,
+    spec: Spec,
+    asked: SearchParameters,
+    queries: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.int64],
+    target: float = TARGET,
+) -> tuple[dict[str, int], str]:
+    """Search-time parameters and the reason for them in a sentence; leaves them set on the index.
+
+    `truth` holds the exact neighbours' rows of each tuning query, best first. Parameters that were asked for stay.
+    """
+    parameters = default_parameters(spec, asked)
+    if len(queries) < MIN_QUERIES:
+        set_parameters(index, parameters)
+        return parameters, f"defaults: {len(queries)} tuning queries are too few to tune on (at least {MIN_QUERIES})"
+    found = 0.0
+    for rung in _ladder(spec, asked, parameters):
+        set_parameters(index, rung)
+        found = recall(index.search(queries, 10)[1], truth, 10)
+        if found >= target:
+            return rung, f"smallest tried with recall@10 of {target} on {len(queries)} tuning queries ({found:.3f})"
+        parameters = rung
+    return (
+        parameters,
+        f"largest tried; recall@10 on {len(queries)} tuning queries is {found:.3f}, under the aim of {target}",
+    )
+
+
+def _ladder(spec: Spec, asked: SearchParameters, defaults: dict[str, int]) -> Iterator[dict[str, int]]:
+    """Parameter sets from cheap to dear."""
+    if spec.is_hnsw and asked.ef_search is None:
+        for ef_search in (16, 32, 64, 128, 256, 512):
+            yield {**defaults, "efSearch": ef_search}
+    elif spec.lists and asked.nprobe is None:
+        nprobe = 4
+        while nprobe < spec.lists:
+            yield {**defaults, "nprobe": nprobe}
+            nprobe *= 2
+        yield {**defaults, "nprobe": spec.lists}
+    else:
+        yield defaults

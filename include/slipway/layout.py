@@ -1,0 +1,86 @@
+"""Where things lie below a collection's root in the store. Every key is made here.
+
+<root>/<collection>/
+  runs/<run_id>/raw/<source>/          what one run read of one source
+  runs/<run_id>/plan/                  the frozen embedding plan of one run
+  runs/<run_id>/result.json            what the run did, for people and scripts
+  documents/<fingerprint>/             clean documents and rejected rows of one source
+  snapshots/<fingerprint>/             the whole collection at one moment
+  differences/<old>-<new>/             what changed from one snapshot to another
+  chunks/<fingerprint>/                its passages
+  vectors/<encoder>/<part>/            content-addressed vectors, shared by all builds
+  candidates/<fingerprint>/            a built index with everything a reader needs
+  evaluations/<fingerprint>/           what was measured on a candidate
+  releases/<release_id>/               a serving artifact
+  serving.json                         the only object that changes
+  audit/<generation>.json              one write-once record per change of serving.json
+"""
+
+from __future__ import annotations
+
+SERVING = "serving.json"
+
+
+def raw(run_id: str, source: str) -> str:
+    """Place of what a run read of a source."""
+    return f"runs/{run_id}/raw/{source}"
+
+
+def plan(run_id: str) -> str:
+    """Place of a run's embedding plan."""
+    return f"runs/{run_id}/plan"
+
+
+def result(run_id: str) -> str:
+    """Key of a run's result."""
+    return f"runs/{run_id}/result.json"
+
+
+def documents(fingerprint: str) -> str:
+    """Place of one source's clean documents."""
+    return f"documents/{fingerprint}"
+
+
+def snapshot(fingerprint: str) -> str:
+    """Place of a snapshot."""
+    return f"snapshots/{fingerprint}"
+
+
+def difference(baseline: str | None, fingerprint: str) -> str:
+    """Place of what changed from one snapshot (None: there was none) to another."""
+    return f"differences/{baseline or 'none'}-{fingerprint}"
+
+
+def chunks(fingerprint: str) -> str:
+    """Place of a snapshot's chunks."""
+    return f"chunks/{fingerprint}"
+
+
+def vectors(encoder: str) -> str:
+    """Prefix of an encoder's vector parts."""
+    return f"vectors/{encoder}"
+
+
+def vector_part(encoder: str, part: str) -> str:
+    """Place of one vector part."""
+    return f"vectors/{encoder}/{part}"
+
+
+def candidate(fingerprint: str) -> str:
+    """Place of a candidate."""
+    return f"candidates/{fingerprint}"
+
+
+def evaluation(fingerprint: str) -> str:
+    """Place of an evaluation."""
+    return f"evaluations/{fingerprint}"
+
+
+def release(release_id: str) -> str:
+    """Place of a release."""
+    return f"releases/{release_id}"
+
+
+def audit(generation: int) -> str:
+    """Key of the record of one change of serving.json."""
+    return f"audit/{generation:08d}.json"

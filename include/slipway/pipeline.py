@@ -1,0 +1,108 @@
+"""All stages of a run in one process: what `slipway run` does, and the order that the DAG follows too."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from slipway import result
+from slipway.evaluation.gates import Verdict, judge
+from slipway.manifest import Manifest, load
+from slipway.pointer import read_serving
+from slipway.result import Steps
+from slipway.run import Run
+from slipway.serving.loading import read_release_manifest
+from slipway.stages.chunk import chunk
+from slipway.stages.clean import clean
+from slipway.stages.difference import difference
+from slipway.stages.embed import embed
+from slipway.stages.evaluate import evaluate
+from slipway.stages.extract import extract
+from slipway.stages.index import index
+from slipway.stages.plan import plan
+from slipway.stages.preflight import preflight
+from slipway.stages.release import release
+from slipway.stages.snapshot import snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person may allow for one run, and who they are."""
+
+    who: str
+    why: str
+    allow_deletes: bool = False
+    allow_encoder_change: bool = False
+
+
+def run_pipeline(run: Run, options: Options) -> dict[str, Any]:
+    """Run every stage and return the result (see slipway.result), which is kept in the store as well.
+
+    A failed gate is a result, not an error: `released` is false and `reason` says why. Raises `SlipwayError`.
+    """
+    steps = Steps()
+    timed = _Timer(steps.seconds).timed
+    with timed("preflight"):
+        found = preflight(run, options.allow_encoder_change)
+    cleaned = []
+    for source in run.collection.sources:
+        with timed("extract"):
+            raw = extract(run, source.name)
+        with timed("clean"):
+            cleaned.append(clean(run, source.name, raw))
+    with timed("snapshot"):
+        steps.snapshot = snapshot(run, cleaned)
+        steps.difference = difference(run, steps.snapshot, live_snapshot(run), allow_deletes=options.allow_deletes)
+    with timed("chunk"):
+        steps.chunks = chunk(run, steps.snapshot)
+    with timed("plan"):
+        steps.plan = plan(run, steps.chunks)
+    with timed("embed"):
+        steps.embedded = [embed(run, steps.plan, entry["shard"]) for entry in steps.plan.facts["shards"]]
+    with timed("index"):
+        steps.candidate = index(run, steps.chunks)
+    with timed("evaluate"):
+        steps.evaluation = evaluate(run, steps.candidate)
+        steps.verdict = verdict(run, steps.evaluation)
+    if steps.verdict.passed:
+        with timed("release"):
+            steps.released = release(
+                run, steps.candidate, steps.evaluation, steps.verdict, found.generation, options.who, options.why
+            )
+    made = result.assemble(run, steps)
+    result.write(run, made)
+    return made
+
+
+def live_snapshot(run: Run) -> Manifest | None:
+    """The snapshot that the live release was built from, if there is a live release."""
+    live = read_serving(run.store)[0].live_release
+    if live is None:
+        return None
+    return load(run.store, read_release_manifest(run.store, live.release_id, live.manifest_sha256).facts["snapshot"])
+
+
+def verdict(run: Run, evaluation: Manifest) -> Verdict:
+    """Judge an evaluation by the collection's gates, against the live release where the golden queries are the same."""
+    live = read_serving(run.store)[0].live_release
+    metrics = None
+    if live is not None:
+        facts = read_release_manifest(run.store, live.release_id, live.manifest_sha256).facts
+        metrics = facts["metrics"] if facts["golden"] == evaluation.facts["golden"] else None
+    return judge(run.collection.gates, evaluation.facts["metrics"], metrics)
+
+
+class _Timer:
+    """Adds up the wall time of each stage."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds = seconds
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + time.monotonic() - started

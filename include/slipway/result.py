@@ -1,0 +1,105 @@
+"""What a run did, in one JSON document for people and scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from slipway import layout
+from slipway.evaluation.gates import Verdict
+from slipway.manifest import Manifest
+from slipway.run import Run
+from slipway.stages.embed import Embedded
+from slipway.stages.release import Released
+
+
+@dataclass(slots=True)
+class Steps:
+    """What the stages of one run returned, as far as it came. `seconds` is wall time by stage."""
+
+    snapshot: Manifest | None = None
+    difference: Manifest | None = None
+    chunks: Manifest | None = None
+    plan: Manifest | None = None
+    embedded: Sequence[Embedded] = ()
+    candidate: Manifest | None = None
+    evaluation: Manifest | None = None
+    verdict: Verdict | None = None
+    released: Released | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def assemble(run: Run, steps: Steps) -> dict[str, Any]:
+    """The run's result. Keys of stages that did not run are missing; `released` and `seconds` are always there."""
+    result: dict[str, Any] = {
+        "collection": run.collection.name,
+        "run_id": run.run_id,
+        "released": False,
+        "release_id": None,
+    }
+    result |= _documents(steps) | _vectors(steps) | _judged(steps)
+    if steps.candidate:
+        result["index"] = _index(steps.candidate, steps.evaluation)
+    if steps.released:
+        result |= asdict(steps.released)
+    result["seconds"] = {stage: round(seconds, 3) for stage, seconds in steps.seconds.items()}
+    return result
+
+
+def write(run: Run, result: Mapping[str, Any]) -> None:
+    """Keep the result in the store."""
+    run.store.put(layout.result(run.run_id), json.dumps(result, indent=1, sort_keys=True, ensure_ascii=False).encode())
+
+
+def _documents(steps: Steps) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if steps.snapshot:
+        found["documents_in"] = steps.snapshot.counts["documents_in"]
+        found["rejected"] = dict(steps.snapshot.facts["rejected_by_reason"])
+        found["documents"] = steps.snapshot.counts["documents"]
+    if steps.difference:
+        found |= {name: steps.difference.counts[name] for name in ("added", "changed", "deleted", "unchanged")}
+    return found
+
+
+def _vectors(steps: Steps) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if steps.chunks:
+        found["chunks"] = steps.chunks.counts["chunks"]
+    if steps.plan:
+        found["embedded"] = sum(shard.embedded + shard.resumed for shard in steps.embedded)
+        found["reused"] = steps.plan.counts["reused"]
+    if steps.candidate:
+        found["vectors"] = steps.candidate.counts["vectors"]
+    return found
+
+
+def _index(candidate: Manifest, evaluation: Manifest | None) -> dict[str, Any]:
+    spec = candidate.facts["spec"]
+    index: dict[str, Any] = {
+        "spec": spec["factory"],
+        "reason": spec["reason"],
+        "metric": spec["metric"],
+        "dimension": candidate.facts["dimension"],
+        "vectors": candidate.counts["vectors"],
+        "bytes": candidate.counts["index_bytes"],
+    }
+    if evaluation:
+        index |= {name: evaluation.facts[name] for name in ("parameters", "parameters_reason")}
+    return index
+
+
+def _judged(steps: Steps) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if steps.evaluation:
+        found["metrics"] = dict(steps.evaluation.facts["metrics"])
+        found["by_slice"] = steps.evaluation.facts.get("by_slice", {})
+        found["judged_missing"] = steps.evaluation.facts.get("judged_missing", [])
+    if steps.verdict:
+        found["gates"] = steps.verdict.as_json()
+        found["verdict"] = "passed" if steps.verdict.passed else "failed"
+        if not steps.verdict.passed:
+            found["reason"] = "; ".join(steps.verdict.reasons)
+    return found

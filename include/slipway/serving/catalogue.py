@@ -1,0 +1,44 @@
+"""The releases that a store retains, and which of them serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slipway.manifest import MANIFEST, Manifest
+from slipway.pointer import Serving, read_serving
+from slipway.storage.base import ObjectStore
+
+
+def list_releases(store: ObjectStore) -> dict[str, Any]:
+    """All whole releases, newest first, with their state: "live", "standby", "withdrawn" or None."""
+    serving, _ = read_serving(store)
+    keys = [info.key for info in store.list("releases/") if info.key.endswith(f"/{MANIFEST}")]
+    manifests = [Manifest.from_json(store.read(key).body, key) for key in keys]
+    newest = sorted(manifests, key=lambda manifest: manifest.created_at, reverse=True)
+    return {"generation": serving.generation, "releases": [_entry(manifest, serving) for manifest in newest]}
+
+
+def _entry(manifest: Manifest, serving: Serving) -> dict[str, Any]:
+    release_id = manifest.fingerprint
+    return {
+        "release_id": release_id,
+        "state": _state(release_id, serving),
+        "created_at": manifest.created_at,
+        "documents": manifest.counts["documents"],
+        "vectors": manifest.counts["vectors"],
+        "bytes": manifest.size_bytes,
+        "spec": manifest.facts["spec"]["factory"],
+        "encoder": manifest.facts["encoder"],
+        "metrics": manifest.facts["metrics"],
+        "run_id": manifest.facts["run_id"],
+    }
+
+
+def _state(release_id: str, serving: Serving) -> str | None:
+    if serving.live_release and serving.live_release.release_id == release_id:
+        return "live"
+    if release_id in serving.withdrawn:
+        return "withdrawn"
+    if serving.standby_release and serving.standby_release.release_id == release_id:
+        return "standby"
+    return None

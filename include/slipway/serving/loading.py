@@ -1,0 +1,59 @@
+"""Opening one release: manifest, checksums, smoke queries, and only then a searcher."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway import layout
+from slipway.config.encoder import Encoder
+from slipway.errors import CorruptObject
+from slipway.index import artifact
+from slipway.manifest import MANIFEST, Manifest, fetch
+from slipway.serving.searcher import Searcher
+from slipway.serving.smoke import run_smoke_queries
+from slipway.storage.base import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRelease:
+    """A release that is whole and answers its own smoke queries."""
+
+    release_id: str
+    manifest: Manifest
+    searcher: Searcher
+    encoder: Encoder
+    encoder_fingerprint: str
+
+
+def load_release(store: ObjectStore, release_id: str, cache: Path, manifest_sha256: str | None = None) -> LoadedRelease:
+    """Fetch a release into `cache` where the store is remote, verify every byte, and run its smoke queries.
+
+    `manifest_sha256` is what serving.json says of it. Raises `ObjectMissing`, `CorruptObject`, `ReleaseRefused`.
+    """
+    manifest = read_release_manifest(store, release_id, manifest_sha256)
+    files = {sealed.name: fetch(store, sealed, cache) for sealed in manifest.objects}
+    for name in (artifact.INDEX, artifact.ROWS, artifact.DOCUMENTS, artifact.ENCODER, artifact.SMOKE):
+        manifest.one(name)
+    searcher = Searcher(files, manifest.facts["parameters"])
+    run_smoke_queries(searcher, json.loads(files[artifact.SMOKE].read_bytes()))
+    description = json.loads(files[artifact.ENCODER].read_bytes())
+    encoder_fingerprint = description.pop("fingerprint")
+    return LoadedRelease(release_id, manifest, searcher, Encoder(**description), encoder_fingerprint)
+
+
+def read_release_manifest(store: ObjectStore, release_id: str, manifest_sha256: str | None = None) -> Manifest:
+    """A release's manifest, its own checksum compared. Raises `ObjectMissing`, `CorruptObject`."""
+    key = f"{layout.release(release_id)}/{MANIFEST}"
+    body = store.read(key).body
+    actual = hashlib.sha256(body).hexdigest()
+    if manifest_sha256 is not None and actual != manifest_sha256:
+        raise CorruptObject(f"{key} has SHA-256 {actual}, {layout.SERVING} says {manifest_sha256}; restore it")
+    return Manifest.from_json(body, key)
+
+
+def manifest_sum(store: ObjectStore, release_id: str) -> str:
+    """SHA-256 of a release's manifest as it lies in the store."""
+    return hashlib.sha256(store.read(f"{layout.release(release_id)}/{MANIFEST}").body).hexdigest()

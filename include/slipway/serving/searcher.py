@@ -1,0 +1,151 @@
+"""Searching one index with its documents: the code that evaluation, smoke queries and the reader share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute
+
+from slipway.errors import CorruptObject, InputError
+from slipway.index import artifact
+from slipway.index.build import read, set_parameters
+
+SNIPPET = 300  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One document found: its score (higher is nearer for inner product, lower for l2) and its best passage."""
+
+    score: float
+    document_id: str
+    title: str
+    snippet: str
+    metadata: Mapping[str, Any]
+
+
+class Searcher:
+    """An index and its documents, opened from local files whose checksums were verified before.
+
+    Safe to search from many threads: nothing changes after construction. `dimension` is that of its vectors, `vectors`
+    and `documents` are counts. Raises `CorruptObject` when the files do not belong together.
+    """
+
+    def __init__(self, files: Mapping[str, Path], parameters: Mapping[str, int]) -> None:
+        try:
+            self.index = read(files[artifact.INDEX])
+        except RuntimeError as error:
+            raise CorruptObject(f"{artifact.INDEX} cannot be read by FAISS: {str(error)[-200:]}") from error
+        self._rows = artifact.open_arrow(files[artifact.ROWS])
+        self._documents = artifact.open_arrow(files[artifact.DOCUMENTS])
+        self.dimension = int(self.index.d)
+        self.vectors = int(self.index.ntotal)
+        self.documents = int(self._documents.num_rows)
+        if self._rows.num_rows != self.vectors:
+            raise CorruptObject(
+                f"the index holds {self.vectors:,} vectors, {artifact.ROWS} has {self._rows.num_rows:,} rows"
+            )
+        self._owners = _Owners(self._rows["documents"])
+        if self._owners.ordinals.size and int(self._owners.ordinals.max()) >= self.documents:
+            raise CorruptObject(f"{artifact.ROWS} names a document that {artifact.DOCUMENTS} does not have")
+        self.higher_is_nearer = self.index.metric_type == 0
+        set_parameters(self.index, dict(parameters))
+
+    def search(self, vectors: npt.NDArray[np.float32], k: int = 10) -> list[list[Hit]]:
+        """The k nearest documents of each query vector, nearest first. `vectors`: (q, dimension) float32."""
+        return [[self._hit(*found) for found in ranked] for ranked in self.nearest_documents(vectors, k)]
+
+    def nearest_documents(self, vectors: npt.NDArray[np.float32], k: int) -> list[list[tuple[int, float, int]]]:
+        """(document ordinal, score, row) of the k nearest documents of each query vector; a document counts once.
+
+        A document may have many passages, so rows are asked for in growing numbers until k documents are there.
+        """
+        queries = self.checked(vectors)
+        if k < 1:
+            raise InputError(f"k must be at least 1, got {k}")
+        wanted = min(self.vectors, max(2 * k, 16))
+        while True:
+            scores, rows = self.index.search(queries, wanted)
+            ranked = [self.documents_of(r, s, k) for r, s in zip(rows, scores, strict=True)]
+            if wanted >= self.vectors or all(len(found) == k for found in ranked):
+                return ranked
+            wanted = min(self.vectors, wanted * 4)
+
+    def documents_of(
+        self, rows: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], k: int
+    ) -> list[tuple[int, float, int]]:
+        """The first k distinct documents of rows in rank order, each with the score and row that found it."""
+        found: dict[int, tuple[int, float, int]] = {}
+        for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
+            if row < 0:  # FAISS found fewer than it was asked for
+                break
+            for ordinal in self._owners.of(row):
+                if ordinal not in found:
+                    found[ordinal] = (ordinal, score, row)
+                    if len(found) == k:
+                        return list(found.values())
+        return list(found.values())
+
+    def document_ids(self, ordinals: Sequence[int]) -> list[str]:
+        """Document ids by ordinal."""
+        column = self._documents["document_id"]
+        return [column[ordinal].as_py() for ordinal in ordinals]
+
+    def held(self, document_ids: Sequence[str]) -> set[str]:
+        """Those of the given document ids that are in this index."""
+        column = self._documents["document_id"]
+        present = column.filter(pa.compute.is_in(column, value_set=pa.array(list(document_ids), pa.string())))
+        return set(present.to_pylist())
+
+    def checked(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """`vectors` as FAISS wants them. Raises `InputError` for another shape, dimension or non-finite values."""
+        queries = np.ascontiguousarray(vectors, dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self.dimension:
+            raise InputError(f"expected query vectors of shape (n, {self.dimension}), got {queries.shape}")
+        if not np.isfinite(queries).all():
+            raise InputError("query vectors must be finite")
+        return queries
+
+    def _hit(self, ordinal: int, score: float, row: int) -> Hit:
+        document = {
+            name: self._documents[name][ordinal].as_py() for name in ("document_id", "title", "text", "metadata")
+        }
+        owners = self._rows["documents"][row].as_py()
+        place = owners.index(ordinal)
+        start, end = self._rows["starts"][row][place].as_py(), self._rows["ends"][row][place].as_py()
+        return Hit(
+            score,
+            document["document_id"],
+            document["title"],
+            snippet(document["text"][start:end]),
+            json.loads(document["metadata"]),
+        )
+
+
+class _Owners:
+    """Row → document ordinals, as flat arrays: an Arrow list scalar costs microseconds, a slice of these does not."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        lists = column.combine_chunks()
+        self.ordinals = lists.flatten().to_numpy()
+        lengths = pa.compute.list_value_length(lists).to_numpy(zero_copy_only=False)
+        self.ends = np.cumsum(lengths, dtype=np.int64)
+
+    def of(self, row: int) -> list[int]:
+        start = int(self.ends[row - 1]) if row else 0
+        return self.ordinals[start : int(self.ends[row])].tolist()  # type: ignore[no-any-return]
+
+
+def snippet(passage: str) -> str:
+    """The beginning of a passage on one line, cut at a word."""
+    line = " ".join(passage.split())
+    if len(line) <= SNIPPET:
+        return line
+    return line[:SNIPPET].rsplit(" ", 1)[0] + " …"

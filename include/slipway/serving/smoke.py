@@ -1,0 +1,56 @@
+"""Smoke queries: a few searches whose answers travel with the release, so that a reader can prove what it loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slipway.errors import ReleaseRefused
+from slipway.serving.searcher import Searcher
+
+K = 5
+SCORE_TOLERANCE = 1e-3  # processors differ in the last bits of a dot product
+MIN_SHARED = 0.8  # of the expected documents, since nearly equal scores may change places
+
+
+def smoke_queries(
+    searcher: Searcher, vectors: npt.NDArray[np.float32], texts: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Query vectors with the documents and scores that the searcher gives for them now."""
+    queries = []
+    for number, vector in enumerate(vectors):
+        hits = searcher.search(vector[None, :], K)[0]
+        queries.append(
+            {
+                "text": texts[number] if texts else None,
+                "vector": [float(value) for value in vector],
+                "documents": [hit.document_id for hit in hits],
+                "scores": [hit.score for hit in hits],
+            }
+        )
+    return queries
+
+
+def run_smoke_queries(searcher: Searcher, queries: Sequence[dict[str, Any]]) -> int:
+    """Search all smoke queries and compare. Returns how many; raises `ReleaseRefused` naming the first that differs."""
+    for number, query in enumerate(queries):
+        vector = np.asarray(query["vector"], dtype=np.float32)[None, :]
+        hits = searcher.search(vector, K)[0]
+        shared = len({hit.document_id for hit in hits} & set(query["documents"]))
+        if shared < MIN_SHARED * len(query["documents"]):
+            expected = ", ".join(query["documents"][:3])
+            got = ", ".join(hit.document_id for hit in hits[:3]) or "nothing"
+            raise ReleaseRefused(
+                f"smoke query {number} found {got}; expected {expected}: the index is not the one that was judged"
+            )
+        if not np.allclose(
+            [hit.score for hit in hits[:1]], query["scores"][:1], atol=SCORE_TOLERANCE, rtol=SCORE_TOLERANCE
+        ):
+            raise ReleaseRefused(
+                f"smoke query {number} scored {hits[0].score:.5f}; expected {query['scores'][0]:.5f}: the vectors are "
+                f"not those that were judged"
+            )
+    return len(queries)

@@ -1,0 +1,33 @@
+"""Where collections, store and scratch files are: by option, then environment, then default."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from slipway.config import Collection
+
+COLLECTIONS = "include/collections"
+STORE = ".slipway/store"
+
+
+def collections_folder(option: str | Path | None = None) -> Path:
+    """The folder of collection files: the option, SLIPWAY_COLLECTIONS, or include/collections here."""
+    return Path(option or os.environ.get("SLIPWAY_COLLECTIONS") or COLLECTIONS)
+
+
+def store_root(collection: Collection | None = None, option: str | None = None) -> str:
+    """The root of the object store: the option, SLIPWAY_STORE, the collection's own, or .slipway/store here."""
+    own = collection.store if collection else None
+    return option or os.environ.get("SLIPWAY_STORE") or own or STORE
+
+
+def store_url(name: str, root: str) -> str:
+    """Where one collection lies below a store root."""
+    return f"{root.rstrip('/')}/{name}"
+
+
+def scratch_root() -> Path | None:
+    """Where scratch files go: SLIPWAY_SCRATCH, or None for the system's temporary folder."""
+    configured = os.environ.get("SLIPWAY_SCRATCH")
+    return Path(configured) if configured else None

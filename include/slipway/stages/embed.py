@@ -1,0 +1,75 @@
+"""chunks without a vector → vectors: one shard of the plan, sealed group by group so that a kill loses little."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from slipway import vectors
+from slipway.encoders import find_model, load_encoder
+from slipway.errors import EncoderError
+from slipway.manifest import Manifest, fetch
+from slipway.parts import read_batches
+from slipway.run import Run
+
+GROUP_TOKENS = 131_072  # about ten seconds of a small model on two CPU cores: what a kill can cost
+GROUP_CHUNKS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What one shard did: chunks embedded now, chunks a former attempt had finished, tokens embedded now, seconds."""
+
+    shard: int
+    embedded: int
+    resumed: int
+    tokens: int
+    seconds: float
+
+
+def embed(run: Run, plan: Manifest, shard: int) -> Embedded:
+    """Embed one shard of the plan into the vector store; groups that are there already are not computed again.
+
+    Raises `EncoderError` when the model is not the plan's or its vectors are not sound (number, dimension, norm).
+    """
+    started = time.monotonic()
+    model = find_model(run.collection.encoder)
+    if model.fingerprint != plan.facts["encoder"]:
+        raise EncoderError(
+            f"encoder {model.encoder.name} has fingerprint {model.fingerprint}, the plan was made for "
+            f"{plan.facts['encoder']}: the model changed during the run; start a new run"
+        )
+    path = fetch(run.store, plan.one(f"shard-{shard:05d}.parquet"), run.scratch)
+    total = next(entry["chunks"] for entry in plan.facts["shards"] if entry["shard"] == shard)
+    embedded = resumed = tokens = 0
+    for group in _groups(read_batches([path])):
+        hashes = [row["chunk_hash"] for row in group]
+        if vectors.find_part(run.store, model.fingerprint, hashes):
+            resumed += len(group)
+        else:
+            encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
+            made = encoder.encode_documents([row["text"] for row in group])
+            vectors.write_part(run.store, model.fingerprint, hashes, made, run.scratch)
+            embedded += len(group)
+            tokens += sum(row["tokens"] for row in group)
+        run.progress("embed", embedded + resumed, total, "chunks")
+    return Embedded(shard, embedded, resumed, tokens, round(time.monotonic() - started, 3))
+
+
+def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[dict[str, Any]]]:
+    """Rows in order, cut wherever a group would pass its tokens or chunks; the same rows give the same groups."""
+    group: list[dict[str, Any]] = []
+    tokens = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            if group and (tokens + row["tokens"] > GROUP_TOKENS or len(group) >= GROUP_CHUNKS):
+                yield group
+                group, tokens = [], 0
+            group.append(row)
+            tokens += row["tokens"]
+    if group:
+        yield group

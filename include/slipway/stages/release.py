@@ -1,0 +1,126 @@
+"""candidate + passed verdict → release, and one swap of serving.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slipway import layout
+from slipway.errors import GateRefused, ReleaseRefused
+from slipway.evaluation.gates import Verdict
+from slipway.index import artifact
+from slipway.manifest import Draft, Manifest, find, fingerprint
+from slipway.pointer import Change, Serving, read_serving, swap_serving
+from slipway.run import Run
+from slipway.serving.loading import load_release, manifest_sum, read_release_manifest
+from slipway.storage.base import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What the release stage did: whether serving.json was swapped, which release is live, its generation, and why."""
+
+    released: bool
+    release_id: str
+    generation: int
+    reason: str
+
+
+def release(
+    run: Run, candidate: Manifest, evaluation: Manifest, verdict: Verdict, generation: int, who: str, why: str
+) -> Released:
+    """Make the candidate a release, read it back, run its smoke queries, and swap it live.
+
+    `generation` is serving.json's when the run began: if it has moved on since, this run is stale and refused.
+    Nothing happens when the candidate is what is live already. Raises `GateRefused` and `ReleaseRefused`.
+    """
+    _check(candidate, evaluation, verdict)
+    release_id = name_release(candidate, evaluation)
+    serving, _ = read_serving(run.store)
+    if serving.live_release and serving.live_release.release_id == release_id:
+        if serving.changed and serving.changed.run_id == run.run_id:  # a retry after a kill between swap and answer
+            return Released(True, release_id, serving.generation, f"live in slot {serving.live}")
+        return Released(False, release_id, serving.generation, "nothing changed: the candidate is the live release")
+    _check_current(serving, release_id, generation)
+    seal_release(run, release_id, candidate, evaluation, verdict)
+    load_release(run.store, release_id, run.scratch / "read-back")
+
+    def swap(now: Serving) -> Serving:
+        _check_current(now, release_id, generation)
+        return now.promoted(release_id, manifest_sum(run.store, release_id))
+
+    after = swap_serving(run.store, Change("release", who, why, run.run_id), swap)
+    return Released(True, release_id, after.generation, f"live in slot {after.live}")
+
+
+def name_release(candidate: Manifest, evaluation: Manifest) -> str:
+    """The release's id: when its candidate was built, and what it is made of. The same candidate has the same id."""
+    built = "".join(character for character in candidate.created_at[:19] if character.isdigit() or character == "T")
+    return f"{built}-{fingerprint(candidate.digest, evaluation.fingerprint)[:8]}"
+
+
+def seal_release(run: Run, release_id: str, candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> Manifest:
+    """Copy what a reader needs under one manifest; skipped when it is there already."""
+    place = layout.release(release_id)
+    if sealed := find(run.store, place):
+        return sealed
+    inputs = {"candidate": candidate.digest, "evaluation": evaluation.digest}
+    draft = Draft(run.store, place, "release", release_id, inputs)
+    for sealed_object in candidate.objects:
+        draft.add_copy(sealed_object)
+    draft.add_copy(evaluation.one(artifact.SMOKE))
+    kept = {name: evaluation.facts[name] for name in ("metrics", "parameters", "parameters_reason", "golden")}
+    facts = {
+        **candidate.facts,
+        **kept,
+        "gates": verdict.as_json(),
+        "collection": run.collection.name,
+        "run_id": run.run_id,
+    }
+    return draft.seal(dict(candidate.counts), facts)
+
+
+def roll_back(store: ObjectStore, who: str, why: str, to: str | None = None) -> Serving:
+    """Make the standby release, or the retained release `to`, live again. Raises `ReleaseRefused`."""
+    if not why.strip():
+        raise ReleaseRefused("a rollback needs a reason, for those who read the audit trail")
+
+    def swap(now: Serving) -> Serving:
+        target = to or (now.standby_release.release_id if now.standby_release else None)
+        if target is None:
+            raise ReleaseRefused("there is no standby release to roll back to; see slipway releases")
+        if now.live_release and now.live_release.release_id == target:
+            raise ReleaseRefused(f"release {target} is live already")
+        _check_whole(store, target)
+        return now.rolled_back(target, manifest_sum(store, target), why)
+
+    return swap_serving(store, Change("rollback", who, why), swap)
+
+
+def _check_whole(store: ObjectStore, release_id: str) -> None:
+    """Every object of the release is in the store with its size; readers verify the checksums."""
+    sizes = {info.key: info.size_bytes for info in store.list(f"{layout.release(release_id)}/")}
+    if not sizes:
+        raise ReleaseRefused(f"there is no release {release_id}; see slipway releases")
+    for sealed in read_release_manifest(store, release_id).objects:
+        if sizes.get(sealed.key) != sealed.size_bytes:
+            raise ReleaseRefused(f"release {release_id} is not whole: {sealed.key} is missing or cut short")
+
+
+def _check(candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> None:
+    if not verdict.passed:
+        raise GateRefused("the candidate was refused: " + "; ".join(verdict.reasons))
+    if evaluation.inputs.get("candidate") != candidate.digest:
+        raise ReleaseRefused("the evaluation is of another candidate; evaluate this one first")
+
+
+def _check_current(serving: Serving, release_id: str, generation: int) -> None:
+    if why := serving.withdrawn.get(release_id):
+        raise ReleaseRefused(
+            f"release {release_id} was rolled back ({why}) and nothing has changed since; to bring it back on purpose: "
+            f"slipway rollback --to {release_id}"
+        )
+    if serving.generation != generation:
+        raise ReleaseRefused(
+            f"{layout.SERVING} is at generation {serving.generation}, it was at {generation} when this run began: "
+            f"somebody released or rolled back meanwhile, so this run is stale; start a new one"
+        )

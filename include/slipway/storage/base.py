@@ -1,0 +1,90 @@
+"""The object store port: what every stage and reader may ask of a store, and nothing more.
+
+Keys are relative POSIX paths ("snapshots/ab12/manifest.json"). Objects are immutable once sealed by a
+manifest; the only object that ever changes is changed by `put_if`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object as a listing shows it: `key` relative to the store, `size_bytes`, `modified_at` in UTC."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """A small object's `body` and the opaque `version` that `put_if` compares."""
+
+    body: bytes
+    version: str
+
+
+class ObjectStore(ABC):
+    """A root in some object storage.
+
+    All methods raise `StoreUnreachable` when the store does not answer, `StoreDenied` when it refuses the
+    credentials or the action, and `DiskFull` when there is no space.
+    """
+
+    url: str
+    """Where the store is, without secrets: "file:///…" or "s3://bucket/prefix"."""
+
+    @abstractmethod
+    def read(self, key: str) -> Versioned:
+        """The whole of a small object. Raises `ObjectMissing`."""
+
+    @abstractmethod
+    def put(self, key: str, body: bytes) -> None:
+        """Write a small object, whole or not at all, replacing what is there."""
+
+    @abstractmethod
+    def put_if(self, key: str, body: bytes, expected: str | None) -> str:
+        """Write `body` only if the object is still at version `expected` (None: only if it does not exist).
+
+        Returns the new version. Raises `ConflictError` when somebody else was first and `StateUnknown` when the
+        store's answers do not tell. Bodies should be unique (carry a nonce), so that a lost reply can be told
+        from a lost race by reading the object again.
+        """
+
+    @abstractmethod
+    def upload(self, path: Path, key: str) -> None:
+        """Copy a local file into the store, whole or not at all."""
+
+    @abstractmethod
+    def download(self, key: str, path: Path) -> None:
+        """Copy an object to a local file, whole or not at all. Raises `ObjectMissing`."""
+
+    @abstractmethod
+    def copy(self, key: str, destination: str) -> None:
+        """Copy an object inside the store without moving its bytes through this machine where the store can."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """All objects whose key starts with `prefix`, in key order. Unfinished uploads are never listed."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove an object; no error when it is not there."""
+
+    @abstractmethod
+    def scoped(self, prefix: str) -> ObjectStore:
+        """The same store with every key below `prefix`."""
+
+    def local_path(self, key: str) -> Path | None:
+        """The object's own path where the store is a folder of this machine, else None. Never write to it."""
+        return None
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+        return any(info.key == key for info in self.list(key))

@@ -1,0 +1,90 @@
+"""The vector store: unit vectors by chunk hash and encoder fingerprint, written once, shared by all builds.
+
+A part is a sealed pair of objects in the same row order: `hashes.parquet` (chunk_hash) and `vectors.npy`
+((n, dimension) float32, C order, memory-mappable). A part is named by the hashes in it, so work that is repeated
+after a kill finds itself done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from slipway import layout
+from slipway.errors import CorruptObject, EncoderError
+from slipway.manifest import MANIFEST, Draft, Manifest, fetch, find, load
+from slipway.storage.base import ObjectStore
+
+HASHES = "hashes.parquet"
+VECTORS = "vectors.npy"
+NORM_TOLERANCE = 1e-3
+
+
+def part_id(hashes: Sequence[str]) -> str:
+    """32 hex digits that name a part by the chunk hashes in it, in order."""
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:32]
+
+
+def find_part(store: ObjectStore, encoder: str, hashes: Sequence[str]) -> Manifest | None:
+    """The sealed part that holds exactly these hashes, if it is there."""
+    return find(store, layout.vector_part(encoder, part_id(hashes)))
+
+
+def write_part(
+    store: ObjectStore, encoder: str, hashes: Sequence[str], vectors: npt.NDArray[np.float32], scratch: Path
+) -> Manifest:
+    """Seal vectors under the chunk hashes they belong to. Raises `EncoderError` when they are not sound."""
+    check_vectors(vectors, len(hashes))
+    name = part_id(hashes)
+    scratch.mkdir(parents=True, exist_ok=True)
+    draft = Draft(store, layout.vector_part(encoder, name), "vectors", name)
+    hash_file, vector_file = scratch / f"{name}.parquet", scratch / f"{name}.npy"
+    pq.write_table(pa.table({"chunk_hash": pa.array(hashes, pa.string())}), hash_file, compression="zstd")
+    np.save(vector_file, vectors, allow_pickle=False)
+    draft.add_file(HASHES, hash_file)
+    draft.add_file(VECTORS, vector_file)
+    hash_file.unlink()
+    vector_file.unlink()
+    return draft.seal({"vectors": len(hashes)}, {"encoder": encoder, "dimension": int(vectors.shape[1])})
+
+
+def check_vectors(vectors: npt.NDArray[np.float32], expected: int) -> None:
+    """Raise `EncoderError` unless there are `expected` finite rows of unit norm."""
+    if vectors.shape[0] != expected:
+        raise EncoderError(f"the encoder returned {vectors.shape[0]} vectors for {expected} chunks")
+    norms = np.linalg.norm(vectors, axis=1)
+    bad = np.flatnonzero(~(np.abs(norms - 1) <= NORM_TOLERANCE))  # also true for NaN
+    if bad.size:
+        raise EncoderError(
+            f"{bad.size} of {expected} vectors are not of unit norm; row {bad[0]} has norm {norms[bad[0]]}"
+        )
+
+
+def parts(store: ObjectStore, encoder: str) -> list[Manifest]:
+    """All sealed parts of an encoder, in name order."""
+    suffix = f"/{MANIFEST}"
+    prefix = f"{layout.vectors(encoder)}/"
+    return [load(store, info.key.removesuffix(suffix)) for info in store.list(prefix) if info.key.endswith(suffix)]
+
+
+def fetch_hashes(store: ObjectStore, part: Manifest, scratch: Path) -> Path:
+    """A local file of the part's hashes, checked."""
+    return fetch(store, part.one(HASHES), scratch)
+
+
+def open_vectors(store: ObjectStore, part: Manifest, scratch: Path) -> npt.NDArray[np.float32]:
+    """The part's vectors, memory-mapped read-only, checked. Raises `CorruptObject`."""
+    path = fetch(store, part.one(VECTORS), scratch)
+    vectors: npt.NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    shape = (part.counts["vectors"], part.facts["dimension"])
+    if vectors.dtype != np.float32 or vectors.shape != shape:
+        raise CorruptObject(
+            f"{part.place}: vectors are {vectors.dtype} {vectors.shape}, the manifest says float32 {shape}"
+        )
+    return vectors

@@ -1,0 +1,73 @@
+"""What the tasks of a run left behind, put together into the run's result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slipway_airflow.steps import FAILURE, SECONDS
+
+if TYPE_CHECKING:
+    from slipway.manifest import Manifest
+    from slipway.result import Steps
+    from slipway.run import Run
+
+STAGES = (
+    "preflight", "extract", "clean", "snapshot", "compare", "chunk",
+    "plan", "embed", "index", "evaluate", "gate", "release",
+)  # fmt: skip
+
+
+def gather(run: Run, ti: Any) -> dict[str, Any]:
+    """The result as far as the run came (see slipway.result). A run that failed has `failed` and a `reason` besides.
+
+    `failed` is a list of {"task", "error"}, in the order of the stages. `ti` is the reporting task instance.
+    """
+    from slipway.result import assemble
+
+    left = _Left(ti)
+    made = assemble(run, _steps(run, left))
+    failed = [{"task": stage, "error": error} for stage in STAGES for error in left.many(stage, FAILURE)]
+    if failed:
+        made["failed"] = failed
+        made["reason"] = "; ".join(one["error"] for one in failed)
+    return made
+
+
+class _Left:
+    """The XComs of this run's tasks; those of tasks that did not run are missing, which is no error."""
+
+    def __init__(self, ti: Any) -> None:
+        self._ti = ti
+
+    def one(self, task: str, key: str = "return_value") -> Any:
+        return next(iter(self.many(task, key)), None)
+
+    def many(self, task: str, key: str = "return_value") -> list[Any]:
+        return [value for value in self._ti.xcom_pull(task_ids=[task], key=key) or [] if value is not None]
+
+
+def _steps(run: Run, left: _Left) -> Steps:
+    from slipway.evaluation.gates import GateResult, Verdict
+    from slipway.result import Steps
+    from slipway.stages.embed import Embedded
+    from slipway.stages.release import Released
+
+    gates, released = left.one("gate"), left.one("release", "released")
+    return Steps(
+        snapshot=_manifest(run, left.one("snapshot")),
+        difference=_manifest(run, left.one("compare")),
+        chunks=_manifest(run, left.one("chunk")),
+        plan=_manifest(run, left.one("plan", "plan")),
+        embedded=[Embedded(**one) for one in left.many("embed")],
+        candidate=_manifest(run, left.one("index")),
+        evaluation=_manifest(run, left.one("evaluate")),
+        verdict=Verdict(tuple(GateResult(**one) for one in gates)) if gates is not None else None,
+        released=Released(**released) if released else None,
+        seconds={stage: sum(spent) for stage in STAGES if (spent := left.many(stage, SECONDS))},
+    )
+
+
+def _manifest(run: Run, sealed: dict[str, Any] | None) -> Manifest | None:
+    from slipway.manifest import load
+
+    return load(run.store, sealed["place"]) if sealed else None

@@ -1,0 +1,54 @@
+"""The `Run` that a task hands to its stage: collection, store, run id, scratch folder, connections and progress."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow.sdk import get_current_context
+
+from slipway_airflow.connections import airflow_connections
+from slipway_airflow.progress import LoggedProgress
+
+if TYPE_CHECKING:
+    from slipway.run import Run
+
+NIGHTLY = "nightly"
+
+
+def dag_id(collection: str, kind: str) -> str:
+    """The id of a collection's DAG: `pydocs__nightly`."""
+    return f"{collection}__{kind}"
+
+
+def collection_of(dag_id: str) -> str:
+    """The collection that a DAG with an id from `dag_id` works on."""
+    return dag_id.rpartition("__")[0]
+
+
+def run_key(run_id: str) -> str:
+    """A DAG run's id as it stands in the store's keys: letters, digits, "_" and "-", all else becomes "-"."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", run_id)
+
+
+@contextmanager
+def open_run() -> Iterator[Run]:
+    """The run of the task at work. Its scratch folder is its own, and is gone at the end."""
+    from slipway import settings
+    from slipway.config import load_collection
+    from slipway.run import Run
+    from slipway.storage import open_store
+
+    dag_run = get_current_context()["dag_run"]
+    name = collection_of(dag_run.dag_id)
+    collection = load_collection(settings.collections_folder(), name)
+    store = open_store(settings.store_url(name, settings.store_root(collection)))
+    root = settings.scratch_root()
+    if root is not None:
+        root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="slipway-", dir=root, ignore_cleanup_errors=True) as scratch:
+        yield Run(collection, store, run_key(dag_run.run_id), Path(scratch), airflow_connections, LoggedProgress())

@@ -1,0 +1,58 @@
+"""`@step`: what all tasks of a run have in common. Retries, time limit, error mapping, and the seconds it took."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import get_current_context, task
+
+from slipway_airflow.failures import describe, task_failures
+
+RETRIES = 2
+FIRST_RETRY = timedelta(seconds=30)
+LAST_RETRY = timedelta(minutes=10)
+
+# XCom keys beside the return value. The report reads them of failed tasks too.
+SECONDS = "seconds"
+FAILURE = "failure"
+MESSAGE_CHARACTERS = 2_000
+
+
+def step(hours: float, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
+    """A TaskFlow task that may take `hours` and gets `settings`. Its docstring is its page in the Airflow UI."""
+
+    def decorate(body: Callable[..., Any]) -> Any:
+        @functools.wraps(body)
+        def measured(*args: Any, **kwargs: Any) -> Any:
+            ti, started = get_current_context()["ti"], time.monotonic()
+            try:
+                with task_failures():
+                    return body(*args, **kwargs)
+            except Exception as error:
+                if not _is_skip(error):
+                    ti.xcom_push(FAILURE, describe(error)[:MESSAGE_CHARACTERS])
+                raise
+            finally:
+                ti.xcom_push(SECONDS, round(time.monotonic() - started, 3))
+
+        return task(
+            multiple_outputs=False,
+            retries=RETRIES,
+            retry_delay=FIRST_RETRY,
+            retry_exponential_backoff=2,
+            max_retry_delay=LAST_RETRY,
+            execution_timeout=timedelta(hours=hours),
+            **settings,
+        )(measured)
+
+    return decorate
+
+
+def _is_skip(error: Exception) -> bool:
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    return isinstance(error, AirflowSkipException)

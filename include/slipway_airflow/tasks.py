@@ -1,0 +1,312 @@
+"""The tasks of a run: each opens the run, calls one stage, and returns where its output lies and what it counted.
+
+Their docstrings are their pages in the Airflow UI. What passes between them is places in the store, ids, counts and
+seconds: never rows, texts, vectors or secrets. Stages are imported inside, so that parsing a DAG stays light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import TriggerRule, get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from slipway_airflow import pools
+from slipway_airflow.runs import open_run
+from slipway_airflow.steps import step
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from slipway.manifest import Manifest
+
+RETURNED = "return_value"
+Sealed = dict[str, Any]  # {"place": …, and counts}
+
+
+@step(hours=0.5)
+def preflight() -> dict[str, Any]:
+    """### Find what is wrong before any work
+
+    Checks the run's parameters, the store, the connections, the encoder's model, the golden file and the index spec, in
+    seconds. Notes the generation of `serving.json`, so that a release by somebody else meanwhile is noticed.
+
+    **Red?** The last line of the log names the file, field, connection or parameter, and what was expected. Correct it,
+    then clear this task. `EncoderError` means that the collection now names another vector space: start the run with
+    *Allow another encoder* if that is meant.
+    """
+    from slipway.stages.preflight import preflight
+
+    context = get_current_context()
+    _check_parameters(context)
+    with open_run() as run:
+        return asdict(preflight(run, context["params"]["allow_encoder_change"]))
+
+
+@step(hours=6, map_index_template="{{ task.op_kwargs['source'] }}")
+def extract(source: str) -> Sealed:
+    """### Read one source
+
+    Streams every row of the source, as it is, into Parquet parts in the store. Memory stays flat.
+
+    **Red?** `SourceSchemaError`, `SourceDenied`: correct the table, column, path or permission that is named.
+    `SourceRefused`: the source returned nothing; look at the source. `SourceInterrupted` is tried again by itself: what
+    was read of a broken reading is never used. Then clear this task; sources that were read are not read again.
+    """
+    from slipway.stages.extract import extract
+
+    with open_run() as run:
+        return _sealed(extract(run, source), source=source)
+
+
+@step(hours=6, map_index_template="{{ task.op_kwargs['raw']['source'] }}")
+def clean(raw: Sealed) -> Sealed:
+    """### Turn rows into documents
+
+    Repairs Unicode, strips markup, checks ids, length and language. Every rejected row is kept with its reason, and
+    rows = documents + rejected, always.
+
+    **Red?** Rejected rows never fail this task; look at the log for the column or the setting that is named.
+    """
+    from slipway.manifest import load
+    from slipway.stages.clean import clean
+
+    with open_run() as run:
+        made = clean(run, raw["source"], load(run.store, raw["place"]))
+        return _sealed(made, source=raw["source"], rejected_by_reason=made.facts["rejected_by_reason"])
+
+
+@step(hours=6)
+def snapshot(documents: Sequence[Sealed]) -> Sealed:
+    """### One state of the whole collection
+
+    Joins the documents of all sources, and drops repeated ids and repeated texts by rules that depend on no order.
+
+    **Red?** An error of the store or of this program; the log's last lines say which. Clear it to try again.
+    """
+    from slipway.manifest import load
+    from slipway.stages.snapshot import snapshot
+
+    with open_run() as run:
+        made = snapshot(run, [load(run.store, one["place"]) for one in documents])
+        return _sealed(made, rejected_by_reason=made.facts["rejected_by_reason"])
+
+
+@step(hours=2)
+def compare(snapshot: Sealed) -> Sealed:
+    """### What changes against the live release: the breaker
+
+    Counts what was added, changed and deleted since the live release.
+
+    **Red?** `BreakerTripped`: more documents would vanish, or more rows were turned away, than `limits` in the
+    collection file allows. The log names the first of them. Look at the source. If it is right, start a new run with
+    *Allow mass deletes*, or raise the limit.
+    """
+    from slipway.manifest import load
+    from slipway.pipeline import live_snapshot
+    from slipway.stages.difference import difference
+
+    allowed = get_current_context()["params"]["allow_deletes"]
+    with open_run() as run:
+        new = load(run.store, snapshot["place"])
+        return _sealed(difference(run, new, live_snapshot(run), allow_deletes=allowed))
+
+
+@step(hours=6)
+def chunk(snapshot: Sealed) -> Sealed:
+    """### Cut documents into passages
+
+    With the encoder's own tokenizer, at sentence and paragraph boundaries. The same snapshot is not cut twice.
+
+    **Red?** `EncoderError`: the model's tokenizer cannot be loaded on this worker; the log says where it was sought.
+    """
+    from slipway.manifest import load
+    from slipway.stages.chunk import chunk
+
+    with open_run() as run:
+        return _sealed(chunk(run, load(run.store, snapshot["place"])))
+
+
+@step(hours=2)
+def plan(chunks: Sealed) -> list[dict[str, int]]:
+    """### Find the passages that have no vector yet
+
+    Cuts them into shards of about the same number of tokens, at most 1,000, and freezes the plan in the store, so that
+    retries see the same shards. No shard at all means that nothing is new.
+
+    **Red?** An error of the store or of this program; the log's last lines say which. Clear it to try again.
+    """
+    from slipway.manifest import load
+    from slipway.stages.plan import plan
+
+    with open_run() as run:
+        made = plan(run, load(run.store, chunks["place"]))
+        get_current_context()["ti"].xcom_push("plan", _sealed(made))
+        return list(made.facts["shards"])
+
+
+def shard_label(shard: dict[str, int]) -> str:
+    """What a mapped shard is called in the UI: "shard 3: 2,048 chunks, 311k tokens"."""
+    tokens = shard["tokens"]
+    short = f"{tokens / 1000:,.0f}k" if tokens >= 1000 else str(tokens)
+    return f"shard {shard['shard']}: {shard['chunks']:,} chunks, {short} tokens"
+
+
+@step(hours=6, pool=pools.EMBED_CPU, map_index_template="{{ label }}")
+def embed(shard: dict[str, int]) -> dict[str, Any]:
+    """### Embed one shard of the plan
+
+    Vectors go into the store group by group, so that a killed task loses seconds, and a retry goes on where it ended.
+    Runs in the pool `slipway_embed_cpu` or `slipway_embed_gpu`: its slots say how many shards run at once.
+
+    **Red?** `EncoderError`: the model is missing on this worker, was altered, or made unsound vectors; see the log.
+    **Scheduled for ever?** The pool has no free slot, or does not exist: `python -m slipway_airflow.pools` creates it.
+    """
+    from slipway.layout import plan
+    from slipway.manifest import load
+    from slipway.stages.embed import embed
+
+    get_current_context()["label"] = shard_label(shard)  # type: ignore[literal-required]
+    with open_run() as run:
+        return asdict(embed(run, load(run.store, plan(run.run_id)), shard["shard"]))
+
+
+@step(hours=6, pool=pools.INDEX, trigger_rule=TriggerRule.NONE_FAILED)
+def index(chunks: Sealed) -> Sealed:
+    """### Build the candidate
+
+    Trains and fills the FAISS index that the collection file asks for, on a seeded random sample. Not live yet. Runs
+    even when `embed` was skipped, since documents may have been deleted; the same chunks and settings are not built
+    twice.
+
+    **Red?** `IndexRefused`: the vectors at hand cannot carry the index spec; the log says how many are needed.
+    """
+    from slipway.manifest import load
+    from slipway.stages.index import index
+
+    with open_run() as run:
+        made = index(run, load(run.store, chunks["place"]))
+        return _sealed(made, spec=made.facts["spec"]["factory"])
+
+
+@step(hours=2, pool=pools.INDEX)
+def evaluate(candidate: Sealed) -> Sealed:
+    """### Measure the candidate
+
+    Recall against exact search over the same vectors; relevance against the golden queries; latency; size. Shares the
+    pool of `index`, so that no build on the same worker disturbs the latency.
+
+    **Red?** `GoldenError`: the golden file is missing or malformed; the log names the line.
+    """
+    from slipway.manifest import load
+    from slipway.stages.evaluate import evaluate
+
+    with open_run() as run:
+        made = evaluate(run, load(run.store, candidate["place"]))
+        return {"place": made.place, "metrics": dict(made.facts["metrics"])}
+
+
+@step(hours=0.5)
+def gate(evaluation: Sealed) -> list[dict[str, Any]]:
+    """### Judge the measurements
+
+    Each gate of the collection file compares one metric with its threshold, and with the live release where asked for.
+
+    **Red?** The candidate failed the gates that the log names, each with its value and threshold. Nothing was released.
+    Look at what changed (`compare`), at `by_slice` in the result, and decide: mend the source or the settings, or move
+    the gate. The candidate and its evaluation are kept in the store.
+    """
+    from slipway.errors import GateRefused
+    from slipway.manifest import load
+    from slipway.pipeline import verdict
+
+    with open_run() as run:
+        judged = verdict(run, load(run.store, evaluation["place"]))
+    for one in judged.gates:
+        print(f"{'pass' if one.passed else 'FAIL'}  {one.reason}")  # noqa: T201
+    if not judged.passed:
+        get_current_context()["ti"].xcom_push(RETURNED, judged.as_json())
+        raise GateRefused("the candidate was refused, the live release is untouched: " + "; ".join(judged.reasons))
+    return judged.as_json()
+
+
+@step(hours=2)
+def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates: list[dict[str, Any]]) -> None:
+    """### Make the candidate live
+
+    Copies the artifact under one manifest, reads it back through the reader, asks its smoke queries, and swaps
+    `serving.json` in one step. The release before stays on standby.
+
+    **Skipped?** Nothing changed: the candidate is the live release. **Red?** `ReleaseRefused`: the artifact is not
+    whole, or somebody released or rolled back while this run was at work: start a new run. The live release serves on.
+    """
+    from slipway.evaluation.gates import GateResult, Verdict
+    from slipway.manifest import load
+    from slipway.stages.release import release
+
+    from slipway_airflow.assets import release_asset, release_facts
+
+    context = get_current_context()
+    with open_run() as run:
+        done = release(
+            run,
+            load(run.store, candidate["place"]),
+            load(run.store, evaluation["place"]),
+            Verdict(tuple(GateResult(**one) for one in gates)),
+            began["generation"],
+            _who(context),
+            _why(context),
+        )
+        asset = release_asset(run.collection.name)
+    context["ti"].xcom_push("released", asdict(done))
+    if not done.released:
+        raise AirflowSkipException(done.reason)  # a skipped task sends no asset event
+    context["outlet_events"][asset].extra = release_facts(done.release_id, done.generation, evaluation["metrics"])
+
+
+@step(hours=0.5)
+def report() -> str:
+    """### Say what the run did
+
+    Runs whatever happened before. Writes `runs/<run>/result.json` to the store, and prints it below in the log.
+
+    **Red?** Only the report is missing: the run's outcome is that of the other tasks. Clear it to write it again.
+    """
+    from slipway.cli import show
+    from slipway.layout import result as result_key
+    from slipway.result import write
+
+    from slipway_airflow.report import gather
+
+    with open_run() as run:
+        made = gather(run, get_current_context()["ti"])
+        write(run, made)
+        print(show.result(made))  # noqa: T201
+        return result_key(run.run_id)
+
+
+def _sealed(manifest: Manifest, **facts: Any) -> Sealed:
+    return {"place": manifest.place, **manifest.counts, **facts}
+
+
+def _check_parameters(context: Context) -> None:
+    """The API takes any key in a run's configuration; a misspelt one would be ignored without a word."""
+    from slipway.errors import InputError
+
+    dag_run = context["dag_run"]
+    unknown = sorted(set(dag_run.conf or {}) - set(context["dag"].params))
+    if unknown:
+        raise InputError(
+            f"the run was started with parameters that this DAG does not have: {', '.join(unknown)}; it has "
+            f"{', '.join(sorted(context['dag'].params))}. Start it again without them"
+        )
+
+
+def _who(context: Context) -> str:
+    dag_run = context["dag_run"]
+    return dag_run.triggering_user_name or f"airflow ({dag_run.run_type})"
+
+
+def _why(context: Context) -> str:
+    return context["params"]["reason"] or f"run {context['dag_run'].run_id} of {context['dag_run'].dag_id}"

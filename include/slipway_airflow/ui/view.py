@@ -1,0 +1,229 @@
+"""Stored numbers → what a page shows. Pure, and patient: a result of a failed run or of another version lacks keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from slipway.cleaning.reasons import MEANINGS
+from slipway.config.metrics import METRICS
+
+NONE = "–"
+GOOD, BAD, PLAIN = "good", "bad", "plain"
+METRIC_GROUPS = {
+    "Recall: what the index finds of the exact nearest": ("recall_at_1", "recall_at_10", "recall_at_100"),
+    "Relevance: what people find, on golden queries": (
+        "ndcg_at_10",
+        "mrr_at_10",
+        "hit_rate_at_1",
+        "hit_rate_at_10",
+        "exact_ndcg_at_10",
+        "exact_hit_rate_at_10",
+    ),
+    "Latency of one search, one thread": ("p50_ms", "p95_ms", "p99_ms"),
+}
+CHANGES = ("added", "changed", "deleted", "unchanged")
+STANDINGS = {
+    "live": "It is live now.",
+    "standby": "It is on standby now, ready for a rollback.",
+    "retained": "It is not live any more.",
+}
+
+
+def run_page(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that the result page shows of a run's result, formatted."""
+    return {
+        "headline": headline(result),
+        "tiles": _tiles(result),
+        "gates": [_gate(gate) for gate in _rows(result.get("gates"))],
+        "failed": _rows(result.get("failed")),
+        "documents": _documents(result),
+        "rejected": _rejected(result),
+        "vectors": _vectors(result),
+        "index": _index(_mapping(result.get("index"))),
+        "metrics": _metrics(_mapping(result.get("metrics"))),
+        "slices": _slices(_mapping(result.get("by_slice"))),
+        "judged_missing": [str(one) for one in _list(result.get("judged_missing"))],
+        "seconds": _seconds(_mapping(result.get("seconds"))),
+    }
+
+
+def headline(result: Mapping[str, Any]) -> dict[str, str]:
+    """How the run ended, in a word, its colour, and a sentence."""
+    reason = str(result.get("reason") or "")
+    if result.get("released"):
+        return {"word": "Released", "tone": GOOD, "sentence": reason}
+    if result.get("verdict") == "failed":
+        return {"word": "Refused by its gates", "tone": BAD, "sentence": reason}
+    if result.get("failed"):
+        return {"word": "Failed", "tone": BAD, "sentence": "Nothing was released; the live release serves on."}
+    if result.get("verdict") == "passed":
+        return {"word": "Passed, not released", "tone": PLAIN, "sentence": reason}
+    return {"word": "Ended before its verdict", "tone": BAD, "sentence": reason or "Nothing was released."}
+
+
+def standing(found: Mapping[str, Any] | None) -> str:
+    """Where the run's release stands now, as a sentence."""
+    if not found:
+        return ""
+    if found["state"] == "withdrawn":
+        return f"It was rolled back: {found['why']}"
+    said = STANDINGS[found["state"]]
+    return said if found["state"] == "live" or not found["live"] else f"{said} Live is {found['live']}."
+
+
+def release_row(release: Mapping[str, Any], withdrawn: Mapping[str, Any]) -> dict[str, Any]:
+    """One release of a collection's table."""
+    metrics = _mapping(release.get("metrics"))
+    state = release.get("state")
+    return {
+        **release,
+        "state": state or "retained",
+        "note": withdrawn.get(str(release.get("release_id")), "") if state == "withdrawn" else "",
+        "documents": count(release.get("documents")),
+        "vectors": count(release.get("vectors")),
+        "size": size(release.get("bytes")),
+        "recall": share(metrics.get("recall_at_10")),
+        "ndcg": share(metrics.get("ndcg_at_10")),
+        "hit_rate": share(metrics.get("hit_rate_at_10")),
+        "p95": milliseconds(metrics.get("p95_ms")),
+    }
+
+
+def count(value: Any) -> str:
+    """12,345"""
+    return f"{value:,.0f}" if _is_number(value) else NONE
+
+
+def share(value: Any) -> str:
+    """0.987"""
+    return f"{value:.3f}" if _is_number(value) else NONE
+
+
+def milliseconds(value: Any) -> str:
+    """1.23 ms"""
+    return f"{value:.3g} ms" if _is_number(value) else NONE
+
+
+def size(value: Any) -> str:
+    """12.3 MiB"""
+    return f"{value / 2**20:,.1f} MiB" if _is_number(value) else NONE
+
+
+def duration(value: Any) -> str:
+    """0.4 s, 12 s, 3 min 20 s"""
+    if not _is_number(value):
+        return NONE
+    if value < 10:
+        return f"{value:.1f} s"
+    minutes, seconds = divmod(round(value), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def _tiles(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    metrics, seconds = _mapping(result.get("metrics")), _numbers(_mapping(result.get("seconds")))
+    tiles = [
+        ("documents", count(result.get("documents"))),
+        ("recall@10", share(metrics.get("recall_at_10"))),
+        ("nDCG@10", share(metrics.get("ndcg_at_10"))),
+        ("hit rate@10", share(metrics.get("hit_rate_at_10"))),
+        ("p95 latency", milliseconds(metrics.get("p95_ms"))),
+        ("work", duration(sum(seconds.values())) if seconds else NONE),
+    ]
+    return [tile for tile in tiles if tile[1] != NONE]
+
+
+def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
+    metric = str(gate.get("metric"))
+    reason = str(gate.get("reason") or "").removeprefix(f"{metric} ")
+    return {"metric": metric, "passed": gate.get("passed") is True, "reason": reason, "meaning": _meaning(metric)}
+
+
+def _documents(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if "documents_in" not in result:
+        return []
+    rejected = _numbers(_mapping(result.get("rejected")))
+    rows = [
+        ("rows read", count(result["documents_in"])),
+        ("rejected", count(sum(rejected.values()))),
+        ("documents", count(result.get("documents"))),
+    ]
+    return rows + [(name, count(result[name])) for name in CHANGES if name in result]
+
+
+def _rejected(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    rejected = _numbers(_mapping(result.get("rejected")))
+    ordered = sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
+    return [(reason, count(number), MEANINGS.get(reason, "")) for reason, number in ordered]
+
+
+def _vectors(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    names = {"chunks": "chunks", "embedded": "vectors embedded", "reused": "vectors reused", "vectors": "vectors"}
+    return [(label, count(result[name])) for name, label in names.items() if name in result]
+
+
+def _index(index: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not index:
+        return []
+    rows = [
+        ("spec", str(index.get("spec", NONE))),
+        ("chosen because", str(index.get("reason", NONE))),
+        ("metric", str(index.get("metric", NONE)).replace("_", " ")),
+        ("vectors", f"{count(index.get('vectors'))} × {count(index.get('dimension'))}"),
+        ("size", size(index.get("bytes"))),
+    ]
+    if parameters := _mapping(index.get("parameters")):
+        rows.append(("search parameters", ", ".join(f"{name} = {value}" for name, value in parameters.items())))
+    if index.get("parameters_reason"):
+        rows.append(("set because", str(index["parameters_reason"])))
+    return rows
+
+
+def _metrics(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    groups = []
+    for title, names in METRIC_GROUPS.items():
+        rows = [(name, _value(name, metrics[name]), _meaning(name)) for name in names if name in metrics]
+        if rows:
+            groups.append({"title": title, "rows": rows})
+    return groups
+
+
+def _slices(by_slice: Mapping[str, Any]) -> dict[str, Any]:
+    named = {str(name): _mapping(values) for name, values in by_slice.items()}
+    columns = list(dict.fromkeys(metric for values in named.values() for metric in values))
+    rows = [(name, [share(values.get(metric)) for metric in columns]) for name, values in named.items()]
+    return {"columns": columns, "rows": rows}
+
+
+def _seconds(seconds: Mapping[str, Any]) -> dict[str, Any]:
+    spent = _numbers(seconds)
+    rows = [{"stage": stage, "text": duration(value), "value": value} for stage, value in spent.items()]
+    return {"rows": rows, "longest": max([*spent.values(), 0.001]), "total": duration(sum(spent.values()))}
+
+
+def _value(metric: str, value: Any) -> str:
+    return milliseconds(value) if metric in METRICS and METRICS[metric].unit == "ms" else share(value)
+
+
+def _meaning(metric: str) -> str:
+    return METRICS[metric].meaning if metric in METRICS else ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {str(name): value for name, value in values.items() if _is_number(value)}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else []
+
+
+def _rows(value: Any) -> list[Mapping[str, Any]]:
+    return [row for row in _list(value) if isinstance(row, Mapping)]
