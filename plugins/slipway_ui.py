@@ -1,30 +1,31 @@
 """Airflow UI: "Result" on every nightly run, "Releases" in the navigation. The pages are in slipway_airflow.ui."""
 
-from airflow.plugins_manager import AirflowPlugin
+from typing import Any, ClassVar
 
+from airflow.plugins_manager import AirflowPlugin
 from slipway_airflow.ui.lazy import LazyApp
 
 # Addresses are relative, so that they hold where Airflow is served below a path.
 MOUNTED = "/slipway"
 ICON = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='{colour}' "
-    "stroke-width='2' stroke-linecap='round' stroke-linejoin='round'%3E%3Cpath d='M3 14h18l-3 5H7zM12 14V4l6 6h-6'/%3E%3C/svg%3E"
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='%23d97b29' "
+    "stroke-width='2' stroke-linecap='round' stroke-linejoin='round'%3E"
+    "%3Cpath d='M3 14h18l-3 5H7zM12 14V4l6 6h-6'/%3E%3C/svg%3E"
 )
-ICONS = {"icon": ICON.format(colour="%23555"), "icon_dark_mode": ICON.format(colour="%23ccc")}
 
 
 class SlipwayUi(AirflowPlugin):
     """Read-only pages, mounted in the API server."""
 
     name = "slipway"
-    fastapi_apps = [{"app": LazyApp(), "url_prefix": MOUNTED, "name": "Slipway"}]
-    external_views = [
+    fastapi_apps: ClassVar[list[Any]] = [{"app": LazyApp(), "url_prefix": MOUNTED, "name": "Slipway"}]
+    external_views: ClassVar[list[Any]] = [
         {
             "name": "Result",
             "href": "slipway/dags/{DAG_ID}/runs/{RUN_ID}",
             "destination": "dag_run",
             "url_route": "slipway-result",
-            **ICONS,
+            "icon": ICON,
         },
         {
             "name": "Releases",
@@ -32,6 +33,6 @@ class SlipwayUi(AirflowPlugin):
             "destination": "nav",
             "url_route": "slipway-releases",
             "nav_top_level": True,
-            **ICONS,
+            "icon": ICON,
         },
     ]

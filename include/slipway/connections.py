@@ -88,6 +88,9 @@ def sqlalchemy_url(fields: Fields) -> str:
 def _from_json(value: str) -> Fields:
     raw = json.loads(value)
     extra = raw.get("extra") or {}
+    extra = json.loads(extra) if isinstance(extra, str) else extra
+    if not isinstance(extra, dict):
+        raise TypeError("extra is not a JSON object")
     return Fields(
         conn_type=str(raw["conn_type"]),
         host=str(raw.get("host") or ""),
@@ -95,7 +98,7 @@ def _from_json(value: str) -> Fields:
         login=raw.get("login"),
         password=raw.get("password"),
         port=int(raw["port"]) if raw.get("port") else None,
-        extra=json.loads(extra) if isinstance(extra, str) else extra,
+        extra=extra,
     )
 
 

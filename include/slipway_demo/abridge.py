@@ -11,7 +11,8 @@ A numpydoc docstring is a run of sections. Each keeps what a reader of search re
 Docstrings of other styles (reST fields, Google) have no underlined sections, so the rule for the opening is all that
 applies to them, with `PLAIN_LINES` lines. Text is otherwise left exactly as it stands, dirt included.
 
-Guides (module docstrings, READMEs) keep whole paragraphs from the start, up to `GUIDE_LINES` lines.
+Guides (module docstrings, shipped prose) keep whole paragraphs from the start, up to `GUIDE_LINES` lines; READMEs,
+which open with their badges, up to `README_LINES`.
 A signature longer than `SIGNATURE_CHARACTERS` ends after the last parameter that fits, with "...".
 """
 
@@ -21,6 +22,7 @@ from itertools import islice, pairwise
 OPENING_LINES = 7
 PLAIN_LINES = 11
 GUIDE_LINES = 24
+README_LINES = 40
 PARAMETER_ENTRIES = 2
 OUTCOME_ENTRIES = 1
 EXAMPLE_LINES = 3
@@ -42,9 +44,9 @@ def abridge(doc: str) -> str:
     return "\n\n".join(part.rstrip() for part in kept if part.strip()).strip()
 
 
-def abridge_guide(text: str) -> str:
-    """The opening of a longer prose text, cut by the rule above."""
-    return "\n".join(_paragraphs(text.strip().splitlines(), GUIDE_LINES)).strip()
+def abridge_guide(text: str, lines: int = GUIDE_LINES) -> str:
+    """The opening of a longer prose text, cut by the rule above to at most `lines` lines."""
+    return "\n".join(_paragraphs(text.strip().splitlines(), lines)).strip()
 
 
 def abridge_signature(signature: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway_demo.abridge import abridge_guide
+from slipway_demo.abridge import README_LINES, abridge_guide
 from slipway_demo.modules import package_location
 from slipway_demo.outline import Outline
 from slipway_demo.publicnames import is_public
@@ -82,7 +82,7 @@ def readme_guides(distributions: tuple[str, ...]) -> Iterator[GuideRow]:
         summary = fields.get("Summary", "")
         body = fields.get("Description") or str(fields.get_payload())
         title = f"{name}: {summary}".strip(": ")
-        yield GuideRow(f"{name}:README", name, title, abridge_guide(body), f"{name}/README")
+        yield GuideRow(f"{name}:README", name, title, abridge_guide(body, README_LINES), f"{name}/README")
 
 
 def data_folder(folder: Path) -> Path:

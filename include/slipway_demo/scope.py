@@ -63,7 +63,7 @@ SCOPES: tuple[Scope, ...] = (
             "numpy",
             "f2py distutils core typing matlib matrix matrixlib lib ma polynomial.hermite polynomial.hermite_e"
             " polynomial.laguerre polynomial.legendre polynomial.chebyshev polynomial.polyutils PytestTester generic"
-            " ctypeslib testing.overrides",
+            " version ctypeslib testing.overrides testing.print_coercion_tables fft.PytestTester linalg.PytestTester",
         ),
     ),
     Scope(
@@ -73,7 +73,7 @@ SCOPES: tuple[Scope, ...] = (
             "scipy",
             "fftpack odr misc PytestTester stats.mstats stats.mstats_basic stats.mstats_extras stats.sampling io.arff"
             " io.netcdf_variable io.netcdf_file io.matlab linalg.interpolative datasets constants signal.spline"
-            " signal.abcd_normalize signal.windows signal.ShortTimeFFT stats.Binomial",
+            " signal.abcd_normalize integrate.PytestTester version signal.windows signal.ShortTimeFFT stats.Binomial",
         ),
         members=_all(
             "scipy",
@@ -137,8 +137,9 @@ SCOPES: tuple[Scope, ...] = (
             " union_all exists distinct literal bindparam Table Column MetaData Index ForeignKey UniqueConstraint"
             " CheckConstraint Engine Connection Result Row URL Select Inspector inspect event exc pool dialects"
             " orm.Session orm.Query orm.relationship orm.mapped_column orm.DeclarativeBase orm.sessionmaker"
-            " orm.joinedload orm.selectinload orm.Load orm.aliased orm.backref orm.registry orm.exc ext.asyncio.AsyncSession"
-            " ext.asyncio.AsyncEngine ext.asyncio.create_async_engine ext.hybrid ext.mutable ext.automap",
+            " orm.joinedload orm.selectinload orm.Load orm.aliased orm.backref orm.registry orm.exc"
+            " ext.asyncio.AsyncSession ext.asyncio.AsyncEngine ext.asyncio.create_async_engine"
+            " ext.hybrid ext.mutable ext.automap",
         ),
         excluded=_all("sqlalchemy", "dialects.mysql dialects.mssql dialects.oracle"),
     ),
@@ -150,7 +151,7 @@ SCOPES: tuple[Scope, ...] = (
     Scope(
         "fsspec", "fsspec", only=_all("fsspec", "AbstractFileSystem open open_files filesystem core implementations")
     ),
-    Scope("tqdm", "tqdm"),
+    Scope("tqdm", "tqdm", excluded=_all("tqdm", "contrib.discord contrib.slack contrib.telegram utils keras dask")),
     Scope("more_itertools", "more-itertools"),
     Scope("tenacity", "tenacity"),
     Scope("jinja2", "Jinja2", only=_all("jinja2", "filters Environment Template FileSystemLoader tests sandbox")),

@@ -126,7 +126,7 @@ def _judge(
     """
     twins = np.full(total, -1, np.int32)
     query = (
-        "SELECT DISTINCT a.rank AS first, b.rank AS second FROM member a JOIN member b USING (band) "  # noqa: S608
+        "SELECT DISTINCT a.rank AS first, b.rank AS second FROM member a JOIN member b USING (band) "
         f"WHERE a.place <= {COMPARED} AND a.rank < b.rank ORDER BY first, second"
     )
     judged = 0

@@ -195,12 +195,6 @@ class Limits(Model):
     rejected_share: Share = Field(0.5, description="of the rows read that may be turned away, duplicates not counted")
 
 
-class Release(Model):
-    """What is kept for rollback."""
-
-    keep: int = Field(5, ge=2, description="releases kept, the live and the standby one included")
-
-
 class Collection(Model):
     """One searchable corpus: where its documents live, how they become vectors, and what an index must prove."""
 
@@ -214,19 +208,18 @@ class Collection(Model):
     metadata: tuple[str, ...] = Field(
         (), description="columns kept beside each document, for sources without their own"
     )
-    clean: Clean = Field(Clean(), description="see Clean")
-    chunk: Chunk = Field(Chunk(), description="see Chunk")
+    clean: Clean = Field(Clean(), description="see clean below")
+    chunk: Chunk = Field(Chunk(), description="see chunk below")
     encoder: Encoder = Field(description="name of a file in encoders/, or an encoder written out in place")
-    embed: Embed = Field(Embed(), description="see Embed")
-    index: Index = Field(Index(), description="see Index")
+    embed: Embed = Field(Embed(), description="see embed below")
+    index: Index = Field(Index(), description="see index below")
     golden: Golden | None = Field(
-        None, description="see Golden; without it only gates on documents and sizes can be judged"
+        None, description="see golden below; without it only gates on documents and sizes can be judged"
     )
     gates: dict[str, Gate] = Field(
         {}, description="metric → threshold; a bare number is min or max, as the metric wants"
     )
-    limits: Limits = Field(Limits(), description="see Limits")
-    release: Release = Field(Release(), description="see Release")
+    limits: Limits = Field(Limits(), description="see limits below")
 
     _templates = field_validator("title", "text")(_check_template)
 

@@ -54,14 +54,14 @@ class AdbcRows:
         """The query for the wanted columns, those that ADBC cannot decode turned into text by the server."""
         if self._source.table is not None:
             place, rows = f"table {self._source.table!r}", ".".join(map(_quoted, self._source.table.rsplit(".", 1)))
-            schema = cursor.adbc_execute_schema(f"SELECT * FROM {rows}")  # noqa: S608 - quoted
+            schema = cursor.adbc_execute_schema(f"SELECT * FROM {rows}")
         else:
             query = str(self._source.query).strip().rstrip(";")
             place, rows = "the query's result", f"({query}\n) AS slipway_rows"  # it may end in a -- comment
             schema = cursor.adbc_execute_schema(query)
         self._failures.check_columns(self._source.columns, schema.names, place)
         columns = ", ".join(_selected(schema.field(name)) for name in self._source.columns)
-        return f"SELECT {columns} FROM {rows}"  # noqa: S608 - quoted, or the collection's own query
+        return f"SELECT {columns} FROM {rows}"
 
 
 def libpq_uri(url: str) -> str:

@@ -22,9 +22,9 @@ def difference(run: Run, snapshot: Manifest, baseline: Manifest | None, *, allow
 
     Part: `difference` (records.DIFFERENCE), sorted by `document_id`, what stayed the same left out. Counts: `added`,
     `changed`, `deleted`, `unchanged`, `documents` and `baseline_documents`. It is sealed before the deletions are
-    judged, so that what was refused can be looked at. Raises `BreakerTripped` when more than limits.deleted_share of the live
-    documents would vanish and `allow_deletes` is false, or when more than limits.rejected_share of the rows read
-    were turned away (repeated texts not counted).
+    judged, so that what was refused can be looked at. Raises `BreakerTripped` when more than limits.deleted_share of
+    the live documents would vanish and `allow_deletes` is false, or when more than limits.rejected_share of the rows
+    read were turned away (repeated texts not counted).
     """
     limits = run.collection.limits
     _check_rejected(snapshot, limits)

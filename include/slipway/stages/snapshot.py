@@ -100,7 +100,7 @@ def _drop_equal_texts(session: duckdb.DuckDBPyConnection) -> None:
 
 def _write_documents(session: duckdb.DuckDBPyConnection, parts: PartWriter, run: Run, total: int) -> None:
     columns = ", ".join(f"cleaned.{name}" for name in SNAPSHOT.names)
-    query = f"SELECT {columns} FROM cleaned SEMI JOIN kept USING (position) ORDER BY cleaned.document_id"  # noqa: S608
+    query = f"SELECT {columns} FROM cleaned SEMI JOIN kept USING (position) ORDER BY cleaned.document_id"
     for batch in tables.batches(session, query):
         parts.write(batch.cast(SNAPSHOT))
         run.progress(STAGE, parts.rows, total, "documents")

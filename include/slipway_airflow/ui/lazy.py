@@ -1,4 +1,4 @@
-"""What the plugin mounts. Plugins are imported by every Airflow process; the application is built only where it is asked."""
+"""What the plugin mounts. Every Airflow process imports plugins; only the API server builds the application."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def _environment() -> Environment:
     made = Environment(loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     made.globals["style"] = Markup(_own("style.css"))  # noqa: S704 - a file of this package
     made.globals["script"] = Markup(_own("theme.js"))  # noqa: S704 - a file of this package
-    made.filters["count"] = view.count
+    made.filters |= {"count": view.count, "moment": view.moment}
     return made
 
 

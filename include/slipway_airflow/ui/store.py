@@ -154,6 +154,10 @@ def _missed(store: ObjectStore, place: Any) -> list[dict[str, Any]] | None:
 
 def _json(store: ObjectStore, key: str) -> Any:
     try:
-        return json.loads(store.read(key).body)
+        return json.loads(store.read(key).body, parse_constant=_no_constant)
     except ValueError as error:
         raise CorruptObject(f"{key} is not JSON: {error}") from error
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")

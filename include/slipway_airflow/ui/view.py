@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from slipway.cleaning.reasons import MEANINGS
@@ -118,6 +119,14 @@ def duration(value: Any) -> str:
         return f"{value:.1f} s"
     minutes, seconds = divmod(round(value), 60)
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def moment(value: Any) -> str:
+    """2026-11-21 02:15 UTC, of an ISO 8601 time; anything else as it is."""
+    try:
+        return f"{datetime.fromisoformat(str(value)).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return str(value)
 
 
 def _tiles(result: Mapping[str, Any]) -> list[tuple[str, str]]:

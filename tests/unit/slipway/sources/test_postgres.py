@@ -92,7 +92,7 @@ def test_a_malformed_url_is_refused_and_never_shown(driver: Driver, url: str) ->
 
 def test_a_session_ended_half_way_is_told_with_the_rows_read(postgres: Postgres, driver: Driver) -> None:
     read = 0
-    with pytest.raises(SourceInterrupted, match="after [0-9,]+ rows") as error:
+    with pytest.raises(SourceInterrupted, match=r"after [0-9,]+ rows") as error:
         for batch in driver(connection(postgres.url()), sql_source(["id", "body", "cut"], query=CUT)).batches():
             read += batch.num_rows
 
@@ -131,7 +131,10 @@ def test_leaving_early_ends_the_session(postgres: Postgres, driver: Driver) -> N
     batches.close()
 
     # The server notices the closed socket in its own time; being told to go, the session must be able to.
-    left = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE query LIKE '%left early%' AND pid <> pg_backend_pid()"
+    left = (
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+        "WHERE query LIKE '%left early%' AND pid <> pg_backend_pid()"
+    )
     assert all(ended for (ended,) in postgres.execute(left))
 
 

@@ -93,7 +93,7 @@ def test_a_connection_without_a_file_is_refused() -> None:
 def test_a_missing_table_is_named_with_those_there_are(database: sqlite3.Connection, tmp_path: Path) -> None:
     database.execute("CREATE TABLE documents (id)")
 
-    with pytest.raises(SourceSchemaError, match="'docs'.*documents"):
+    with pytest.raises(SourceSchemaError, match=r"'docs'.*documents"):
         rows_of(tmp_path / "docs.db", ["id"], table="docs")
 
 
@@ -101,7 +101,7 @@ def test_a_missing_table_is_named_with_those_there_are(database: sqlite3.Connect
 def test_a_wrong_query_is_the_collections_fault(database: sqlite3.Connection, tmp_path: Path, query: str) -> None:
     database.execute("CREATE TABLE docs (id)")
 
-    with pytest.raises(SourceSchemaError, match="source 'docs' .connection 'docs_db'.*query"):
+    with pytest.raises(SourceSchemaError, match=r"source 'docs' .connection 'docs_db'.*query"):
         rows_of(tmp_path / "docs.db", ["id"], query=query)
 
 

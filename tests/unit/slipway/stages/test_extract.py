@@ -214,17 +214,19 @@ def test_a_lake_is_extracted_for_real(make_run: Callable[..., Run], tmp_path: Pa
 def test_a_database_session_ended_half_way_seals_nothing_and_a_retry_reads_all(
     make_run: Callable[..., Run], postgres: Postgres
 ) -> None:
-    """The server ends the session at the 20,000th row, the first time only."""
-    postgres.execute("CREATE SEQUENCE IF NOT EXISTS attempts")
-    cut = "CASE WHEN id = 20000 AND nextval('attempts') = 1 THEN pg_terminate_backend(pg_backend_pid()) END"
+    """The server ends the session at the 20,000th row, until that row is mended."""
+    postgres.execute("DROP TABLE IF EXISTS docs_cut CASCADE")
+    postgres.execute("CREATE TABLE docs_cut AS SELECT id, id = 20000 AS cut FROM generate_series(1, 40000) AS id")
     postgres.execute(
-        f"CREATE OR REPLACE VIEW docs_cut AS SELECT id, repeat('x', 1000) || coalesce(({cut})::text, '') AS body "
-        "FROM generate_series(1, 40000) AS id"
+        "CREATE VIEW docs AS SELECT id, CASE WHEN cut THEN pg_terminate_backend(pg_backend_pid())::text "
+        "ELSE repeat('x', 1000) END AS body FROM docs_cut"
     )
-    run = make_run(collection(table="docs_cut"), connections=lambda name: Connection(name, postgres.url()))
+    run = make_run(connections=lambda name: Connection(name, postgres.url()))
 
     with pytest.raises(SourceInterrupted, match="after"):
         extract(run, "docs")
     assert manifest.find(run.store, layout.raw("night", "docs")) is None
 
+    postgres.execute("UPDATE docs_cut SET cut = false")
     assert extract(run, "docs").counts == {"rows": 40_000}
+    postgres.execute("DROP VIEW docs")

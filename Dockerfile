@@ -1,0 +1,30 @@
+# Slipway on the official Airflow image: non-root, CPU by default.
+#   CPU:  docker build -t slipway .
+#   GPU:  docker build -t slipway:gpu --build-arg TORCH_INDEX_URL=<the PyTorch index of your CUDA version> .
+ARG AIRFLOW_VERSION=3.3.2
+FROM apache/airflow:${AIRFLOW_VERSION}-python3.11
+
+# Where torch comes from. Empty: the package index that pip is configured with. The lock pins torch's version without a
+# build tag, so the same lock gives a CPU build or a CUDA build, whichever this index offers.
+ARG TORCH_INDEX_URL=""
+
+WORKDIR /opt/airflow/slipway
+COPY --chown=airflow:0 requirements.txt pyproject.toml README.md LICENSE ./
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+RUN grep '^torch==' requirements.txt > torch.txt \
+    && pip install --no-cache-dir -r torch.txt ${TORCH_INDEX_URL:+--index-url "${TORCH_INDEX_URL}"} \
+    && pip install --no-cache-dir -r requirements.txt
+
+COPY --chown=airflow:0 include ./include
+COPY --chown=airflow:0 dags ./dags
+COPY --chown=airflow:0 plugins ./plugins
+RUN pip install --no-cache-dir --no-deps --editable .
+
+ENV AIRFLOW__CORE__DAGS_FOLDER=/opt/airflow/slipway/dags \
+    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/airflow/slipway/plugins \
+    AIRFLOW__CORE__LOAD_EXAMPLES=False \
+    SLIPWAY_COLLECTIONS=/opt/airflow/slipway/include/collections \
+    SLIPWAY_STORE=/opt/airflow/store
+
+# the airflow user of the base image, by number so that a cluster can see that it is not root
+USER 50000

@@ -1,0 +1,57 @@
+"""The few questions that set-up asks Airflow's REST API, with nothing but the standard library."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+TIMEOUT_S = 5
+COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+
+
+class AirflowApi:
+    """The API server at `url` ("http://127.0.0.1:8080")."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._token = ""
+
+    def health(self) -> dict[str, str]:
+        """The state of each component ("healthy", …); empty while the server does not answer."""
+        found = self._ask("/api/v2/monitor/health") or {}
+        return {name: str((found.get(name) or {}).get("status")) for name in COMPONENTS} if found else {}
+
+    def sign_in(self, user: str, password: str) -> bool:
+        """Whether the user could be signed in; the questions below need it."""
+        answer = self._ask("/auth/token", {"username": user, "password": password}) or {}
+        self._token = str(answer.get("access_token", ""))
+        return bool(self._token)
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Whether the DAG has been read."""
+        return self._ask(f"/api/v2/dags/{dag_id}") is not None
+
+    def import_errors(self) -> list[str]:
+        """The files that could not be read as DAGs, with their last line of trouble."""
+        found = (self._ask("/api/v2/importErrors") or {}).get("import_errors", [])
+        return [f"{one['filename']}: {one['stack_trace'].strip().splitlines()[-1]}" for one in found]
+
+    def _ask(self, path: str, body: dict[str, str] | None = None) -> dict[str, Any] | None:
+        """The answer, or None when there is none or it is a refusal."""
+        request = urllib.request.Request(  # noqa: S310 - the URL is our own
+            self._url + path,
+            data=json.dumps(body).encode() if body else None,
+            headers={"Content-Type": "application/json"}
+            | ({"Authorization": f"Bearer {self._token}"} if self._token else {}),
+        )
+        try:
+            with _DIRECT.open(request, timeout=TIMEOUT_S) as answer:
+                found = json.load(answer)
+        except (urllib.error.URLError, OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine is never behind its own proxy
