@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from slipway.errors import ConfigError
+
 if TYPE_CHECKING:
     from semantic_text_splitter import TextSplitter
     from tokenizers import Tokenizer
 
-TITLE_SHARE = 0.25  # of a chunk's tokens that a title may take at most
+TITLE_SHARE = 0.25  # of a chunk's tokens, behind the prompt, that a title may take at most
 CAPACITY_STEP = 16  # capacities are rounded down to this, so that few splitters serve all titles
+MIN_ROOM = 8  # tokens that a prompt must leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +40,19 @@ class Chunker:
     """Cuts texts into passages of at most `tokens` tokens, special tokens and `prompt` included.
 
     Neighbouring passages of a text share up to `overlap` tokens. With `with_title` each passage is embedded with the
-    document's title on a line before it.
+    document's title on a line before it. Raises `ConfigError` when the prompt leaves no room for text.
     """
 
     def __init__(self, tokenizer: Tokenizer, tokens: int, overlap: int, with_title: bool, prompt: str = "") -> None:
         self._tokenizer, self._overlap, self._with_title = tokenizer, overlap, with_title
         self._prompt_tokens = len(tokenizer.encode(prompt, add_special_tokens=False)) if prompt else 0
-        self._special_tokens = tokenizer.num_special_tokens_to_add(is_pair=False)
         self._tokens = tokens
+        self._room = tokens - self._prompt_tokens - tokenizer.num_special_tokens_to_add(is_pair=False)
+        if self._room < MIN_ROOM:
+            raise ConfigError(
+                f"field chunk.tokens: got {tokens}, of which the encoder's document prompt leaves {self._room} for "
+                f"text; expected at least {tokens - self._room + MIN_ROOM}"
+            )
         self._splitter = lru_cache(maxsize=64)(self._make_splitter)
 
     def cut(self, titles: Sequence[str], texts: Sequence[str]) -> list[list[Passage]]:
@@ -70,7 +78,7 @@ class Chunker:
         if not self._with_title or not title:
             return ""
         encoding = self._tokenizer.encode(title, add_special_tokens=False)
-        most = int(self._tokens * TITLE_SHARE)
+        most = int(self._room * TITLE_SHARE)
         if len(encoding) > most:
             title = title[: encoding.offsets[most - 1][1]]
         return f"{title}\n"
@@ -90,8 +98,8 @@ class Chunker:
     def _capacity(self, prefix: str) -> int:
         """Tokens left for a passage behind `prefix`, rounded down."""
         taken = len(self._tokenizer.encode(prefix, add_special_tokens=False)) if prefix else 0
-        left = self._tokens - self._special_tokens - self._prompt_tokens - taken
-        return max(CAPACITY_STEP // 2, left // CAPACITY_STEP * CAPACITY_STEP)
+        left = max(1, self._room - taken)
+        return left // CAPACITY_STEP * CAPACITY_STEP or left
 
     def _make_splitter(self, capacity: int) -> TextSplitter:
         from semantic_text_splitter import TextSplitter

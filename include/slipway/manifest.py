@@ -101,16 +101,34 @@ class Manifest:
 
     @classmethod
     def from_json(cls, body: bytes, key: str) -> Manifest:
-        """Parse a stored manifest. Raises `CorruptObject` when it is not one."""
+        """Parse the manifest stored at `key`. Raises `CorruptObject` when it is not one, or is one of another place."""
         try:
             raw = json.loads(body)
+            if raw["schema"] != SCHEMA:
+                raise CorruptObject(f"{key} has manifest schema {raw['schema']}; this version reads schema {SCHEMA}")
             raw["objects"] = tuple(SealedObject(**o) for o in raw["objects"])
             manifest = cls(**raw)
-        except (ValueError, TypeError, KeyError) as error:
-            raise CorruptObject(f"{key} is not a manifest that this version can read: {error}") from error
-        if manifest.schema != SCHEMA:
-            raise CorruptObject(f"{key} has manifest schema {manifest.schema}; this version reads schema {SCHEMA}")
+            manifest._check(key)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise CorruptObject(f"{key} is not a manifest that this version can read: {error!r}") from error
         return manifest
+
+    def _check(self, key: str) -> None:
+        """Raise ValueError or TypeError for values that would do harm where they are used: it may be a forgery."""
+        if f"{self.place}/{MANIFEST}" != key:
+            raise ValueError(f"it is the manifest of {self.place}")
+        for values in (self.inputs, self.counts, self.facts):
+            if not isinstance(values, dict):
+                raise TypeError(f"expected names with values, got {values!r}")
+        if not all(isinstance(count, int) for count in self.counts.values()):
+            raise TypeError("a count is not a whole number")
+        for sealed in self.objects:
+            if not (
+                isinstance(sealed.key, str) and isinstance(sealed.name, str) and isinstance(sealed.size_bytes, int)
+            ):
+                raise TypeError(f"{sealed} has a value of the wrong type")
+            if not sealed.key.startswith(f"{self.place}/") or ".." in sealed.key.split("/"):
+                raise ValueError(f"object {sealed.key!r} lies outside {self.place}")
 
 
 def load(store: ObjectStore, place: str) -> Manifest:
@@ -136,11 +154,21 @@ def fetch(store: ObjectStore, sealed: SealedObject, scratch: Path) -> Path:
     path = store.local_path(sealed.key)
     if path is None:
         path = scratch / sealed.key
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            store.download(sealed.key, path)
+        if _is_sound(path, sealed):
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        store.download(sealed.key, path)
     verify(path, sealed)
     return path
+
+
+def _is_sound(path: Path, sealed: SealedObject) -> bool:
+    """Whether a copy fetched before is whole; one that was damaged on this machine is fetched again."""
+    try:
+        verify(path, sealed)
+    except (ObjectMissing, CorruptObject):
+        return False
+    return True
 
 
 def verify(path: Path, sealed: SealedObject) -> None:

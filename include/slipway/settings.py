@@ -16,10 +16,15 @@ def collections_folder(option: str | Path | None = None) -> Path:
     return Path(option or os.environ.get("SLIPWAY_COLLECTIONS") or COLLECTIONS)
 
 
+def named_store(option: str | None = None) -> str | None:
+    """The root of the object store as the option or SLIPWAY_STORE names it, before any collection's own."""
+    return option or os.environ.get("SLIPWAY_STORE") or None
+
+
 def store_root(collection: Collection | None = None, option: str | None = None) -> str:
     """The root of the object store: the option, SLIPWAY_STORE, the collection's own, or .slipway/store here."""
     own = collection.store if collection else None
-    return option or os.environ.get("SLIPWAY_STORE") or own or STORE
+    return named_store(option) or own or STORE
 
 
 def store_url(name: str, root: str) -> str:

@@ -55,7 +55,9 @@ def write_part(
 
 
 def check_vectors(vectors: npt.NDArray[np.float32], expected: int) -> None:
-    """Raise `EncoderError` unless there are `expected` finite rows of unit norm."""
+    """Raise `EncoderError` unless there are `expected` finite float32 rows of unit norm."""
+    if vectors.ndim != 2 or vectors.dtype != np.float32:
+        raise EncoderError(f"the encoder returned {vectors.dtype} of shape {vectors.shape}, expected rows of float32")
     if vectors.shape[0] != expected:
         raise EncoderError(f"the encoder returned {vectors.shape[0]} vectors for {expected} chunks")
     norms = np.linalg.norm(vectors, axis=1)
@@ -81,8 +83,11 @@ def fetch_hashes(store: ObjectStore, part: Manifest, scratch: Path) -> Path:
 def open_vectors(store: ObjectStore, part: Manifest, scratch: Path) -> npt.NDArray[np.float32]:
     """The part's vectors, memory-mapped read-only, checked. Raises `CorruptObject`."""
     path = fetch(store, part.one(VECTORS), scratch)
-    vectors: npt.NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
-    shape = (part.counts["vectors"], part.facts["dimension"])
+    try:
+        vectors: npt.NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise CorruptObject(f"{part.place}: {VECTORS} is not a NumPy array: {error}") from error
+    shape = (part.counts["vectors"], part.facts.get("dimension"))
     if vectors.dtype != np.float32 or vectors.shape != shape:
         raise CorruptObject(
             f"{part.place}: vectors are {vectors.dtype} {vectors.shape}, the manifest says float32 {shape}"

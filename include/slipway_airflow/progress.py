@@ -19,27 +19,29 @@ class LoggedProgress:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._stage = ""
+        self._first = 0  # done at the first call: what came before it has no time to be divided by
         self._started = self._said = 0.0
 
     def __call__(self, stage: str, done: int, total: int | None, unit: str) -> None:
         """Log that `done` of `total` `unit`s are finished, unless something was logged just now."""
         now = self._clock()
         if stage != self._stage:
-            self._stage, self._started, self._said = stage, now, now
-        finished = done == total
-        if now - self._said < EVERY_S and not finished:
+            self._stage, self._first, self._started, self._said = stage, done, now, now
+        elif now - self._said >= EVERY_S and done != total:
+            self._said = now
+        elif done != total:
             return
-        self._said = now
-        text = line(stage, done, total, unit, now - self._started)
+        seconds = now - self._started
+        speed = (done - self._first) / seconds if seconds > 1 else 0.0
+        text = line(stage, done, total, unit, speed)
         log.info(text, extra={"stage": stage, "done": done, "total": total, "unit": unit})
 
 
-def line(stage: str, done: int, total: int | None, unit: str, seconds: float) -> str:
-    """One line for people: "embed: 2,048 of 11,200 chunks, 231 a second, 40 s left"."""
-    speed = done / seconds if seconds > 0 else 0.0
+def line(stage: str, done: int, total: int | None, unit: str, speed: float) -> str:
+    """One line for people: "embed: 2,048 of 11,200 chunks, 231 a second, 40 s left"; `speed` 0 is not known."""
     words = f"{stage}: {done:,}" + (f" of {total:,} {unit}" if total is not None else f" {unit}")
-    if speed:
-        words += f", {speed:,.0f} a second" if speed >= 10 else f", {speed:,.1f} a second"
+    if speed > 0:
+        words += f", {speed:,.0f} a second" if speed >= 10 else f", {speed:,.2g} a second"
         if total is not None and total > done:
             words += f", {(total - done) / speed:,.0f} s left"
     return words

@@ -8,7 +8,7 @@ from pathlib import Path
 SKIPPED_FOLDERS = frozenset(
     {"tests", "test", "externals", "vendored", "_vendor", "vendor", "__pycache__", "node_modules"}
 )
-SKIPPED_FILES = frozenset({"conftest.py", "setup.py", "_version.py"})
+SKIPPED_FILES = frozenset({"conftest.py", "setup.py", "_version.py", "_pytesttester.py", "_testutils.py"})
 SOURCE_SUFFIXES = (".py", ".pyx", ".pxi")
 
 

@@ -62,8 +62,8 @@ SCOPES: tuple[Scope, ...] = (
         excluded=_all(
             "numpy",
             "f2py distutils core typing matlib matrix matrixlib lib ma polynomial.hermite polynomial.hermite_e"
-            " polynomial.laguerre polynomial.legendre polynomial.chebyshev polynomial.polyutils PytestTester generic"
-            " version ctypeslib testing.overrides testing.print_coercion_tables fft.PytestTester linalg.PytestTester",
+            " polynomial.laguerre polynomial.legendre polynomial.chebyshev polynomial.polyutils generic"
+            " version ctypeslib testing.overrides testing.print_coercion_tables",
         ),
     ),
     Scope(
@@ -71,9 +71,9 @@ SCOPES: tuple[Scope, ...] = (
         "scipy",
         excluded=_all(
             "scipy",
-            "fftpack odr misc PytestTester stats.mstats stats.mstats_basic stats.mstats_extras stats.sampling io.arff"
+            "fftpack odr misc stats.mstats stats.mstats_basic stats.mstats_extras stats.sampling io.arff"
             " io.netcdf_variable io.netcdf_file io.matlab linalg.interpolative datasets constants signal.spline"
-            " signal.abcd_normalize integrate.PytestTester version signal.windows signal.ShortTimeFFT stats.Binomial",
+            " signal.abcd_normalize version signal.windows signal.ShortTimeFFT stats.Binomial",
         ),
         members=_all(
             "scipy",

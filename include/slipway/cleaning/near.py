@@ -85,9 +85,9 @@ def jaccard(first: Hashes, second: Hashes) -> float:
     return common / (first.size + second.size - common)
 
 
-def at_most(first: int, second: int) -> float:
-    """The largest Jaccard similarity that two sets of these sizes can have."""
-    return min(first, second) / max(first, second, 1)
+def at_most(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The largest Jaccard similarity that sets of these sizes (at least 1) can have, pair by pair."""
+    return np.asarray(np.minimum(first, second) / np.maximum(first, second))
 
 
 def _shingles(texts: Sequence[str]) -> tuple[Hashes, Hashes]:

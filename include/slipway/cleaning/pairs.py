@@ -86,9 +86,8 @@ class _Shingles:
         self._path, self._end = path, 0
         self._file = path.open("w+b")
         self._sets: near.Hashes | None = None
-        self._places: npt.NDArray[np.int64] = np.memmap(
-            path.with_suffix(".places"), np.int64, mode="w+", shape=(total, 2)
-        )
+        # plain arrays over the mapped files: slicing a memmap itself costs several times as much
+        self._places = np.asarray(np.memmap(path.with_suffix(".places"), np.int64, mode="w+", shape=(total, 2)))
 
     def add(self, ranks: list[int], sets: list[near.Hashes]) -> None:
         for rank, one in zip(ranks, sets, strict=True):
@@ -96,14 +95,14 @@ class _Shingles:
             self._places[rank] = (self._end, self._end + one.size)
             self._end += one.size
 
-    def size(self, rank: int) -> int:
-        start, end = self._places[rank]
-        return int(end - start)
+    def sizes(self, ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """How many shingles each of these has."""
+        return np.asarray(self._places[ranks, 1] - self._places[ranks, 0])
 
     def __getitem__(self, rank: int) -> near.Hashes:
         if self._sets is None:
             self._file.flush()
-            self._sets = np.memmap(self._path, np.uint64, mode="r")
+            self._sets = np.asarray(np.memmap(self._path, np.uint64, mode="r"))
         start, end = self._places[rank]
         return self._sets[start:end]
 
@@ -131,8 +130,10 @@ def _judge(
     )
     judged = 0
     for batch in batches(session, query):
-        firsts, seconds = (batch.column(name).to_numpy().tolist() for name in ("first", "second"))
-        for first, second in zip(firsts, seconds, strict=True):
+        firsts, seconds = (batch.column(name).to_numpy() for name in ("first", "second"))
+        possible = near.at_most(shingles.sizes(firsts), shingles.sizes(seconds)) >= threshold
+        possible &= (twins[firsts] < 0) & (twins[seconds] < 0)
+        for first, second in zip(firsts[possible].tolist(), seconds[possible].tolist(), strict=True):
             if twins[first] < 0 and twins[second] < 0 and _alike(shingles, first, second, threshold):
                 twins[second] = first
         judged += batch.num_rows
@@ -141,8 +142,6 @@ def _judge(
 
 
 def _alike(shingles: _Shingles, first: int, second: int, threshold: float) -> bool:
-    if near.at_most(shingles.size(first), shingles.size(second)) < threshold:
-        return False
     return near.jaccard(shingles[first], shingles[second]) >= threshold
 
 

@@ -69,10 +69,10 @@ def one_line(text: str, most: int = TITLE_CHARACTERS) -> str:
 
 def excerpt(text: str) -> str:
     """The beginning of a text for people to look at: printable, one line, at most 200 characters."""
-    shown = text[: EXCERPT_CHARACTERS * 4]
+    shown = " ".join(text[: EXCERPT_CHARACTERS * 4].split())
     if not shown.isprintable():
-        shown = "".join(c if c.isprintable() else " " for c in shown)
-    return " ".join(shown.split())[:EXCERPT_CHARACTERS]
+        shown = " ".join("".join(c if c.isprintable() else " " for c in shown).split())
+    return shown[:EXCERPT_CHARACTERS]
 
 
 def _plain_characters(text: str) -> str:

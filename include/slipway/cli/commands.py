@@ -59,7 +59,8 @@ def main() -> None:
 def validate(names: tuple[str, ...], collections: str | None, as_json: bool) -> None:
     """Check collection files: fields, encoder, golden queries. Without names, all of the folder.
 
-    Every wrong field is named with its file, its value and what was expected. Nothing is connected to.
+    Every wrong field is named with its file, its value and what was expected. Nothing is connected to, except the
+    model hub for an encoder that is not on this machine yet.
     """
     with guarded(as_json) as output:
         folder = settings.collections_folder(collections)
@@ -193,9 +194,10 @@ def _opened(name: str, collections: str | None, store: str | None) -> tuple[Coll
 
 def _url(name: str, collections: str | None, store: str | None) -> str:
     """Where the collection lies; its file is read only when neither option nor environment names the store."""
-    folder = settings.collections_folder(collections)
-    described = load_collection(folder, name) if (folder / f"{name}.yaml").is_file() else None
-    return settings.store_url(name, settings.store_root(described, store))
+    if named := settings.named_store(store):
+        return settings.store_url(name, named)
+    described = load_collection(settings.collections_folder(collections), name)
+    return settings.store_url(name, settings.store_root(described))
 
 
 def _scratch() -> Path | None:

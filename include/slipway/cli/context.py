@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -23,7 +24,7 @@ class JsonOutput:
         """Print the document."""
         click.echo(json.dumps(document, indent=1, ensure_ascii=False) if self._as_json else shown(document))
 
-    def error(self, error: SlipwayError) -> None:
+    def error(self, error: Exception) -> None:
         """Print an error: on standard error for people, and as the one document for machines."""
         click.echo(f"{type(error).__name__}: {error}", err=True)
         if self._as_json:
@@ -37,7 +38,11 @@ class JsonOutput:
 
 @contextmanager
 def guarded(as_json: bool) -> Iterator[JsonOutput]:
-    """Runs a command; a `SlipwayError` becomes a message and its exit status, anything else stays a traceback."""
+    """Runs a command; a `SlipwayError` becomes a message and its exit status.
+
+    Any other exception is a fault of this program: its traceback is shown, and the exit status is that of an
+    operation that failed, never the 1 of a refusal.
+    """
     output = JsonOutput(as_json)
     try:
         with disk_errors():
@@ -45,3 +50,7 @@ def guarded(as_json: bool) -> Iterator[JsonOutput]:
     except SlipwayError as error:
         output.error(error)
         sys.exit(error.exit_status)
+    except Exception as error:
+        traceback.print_exc()
+        output.error(error)
+        sys.exit(SlipwayError.exit_status)

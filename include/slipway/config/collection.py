@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from slipway.config.cron import check_cron
 from slipway.config.encoder import Encoder
 from slipway.config.metrics import METRICS
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
+INCONSISTENT = "inconsistent"  # type of an error of several fields together; its context names one of them
 
 
 class Model(BaseModel):
     """Frozen, and strict about unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def template_fields(template: str) -> list[str]:
@@ -41,6 +44,11 @@ def _check_template(template: str | None) -> str | None:
     if template is not None and not template_fields(template):
         raise ValueError('a template must name at least one column, such as "{title}"')
     return template
+
+
+def _wrong(field: str, message: str) -> PydanticCustomError:
+    """An error of several fields together, told as one of `field`."""
+    return PydanticCustomError(INCONSISTENT, "{message}", {"field": field, "message": message})
 
 
 class SourceBase(Model):
@@ -202,7 +210,7 @@ class Collection(Model):
     description: str = Field("", description="shown in the Airflow UI")
     schedule: str | None = Field(None, description="cron expression of the nightly run; none runs on demand only")
     store: str | None = Field(None, description="root of the object store when neither option nor SLIPWAY_STORE says")
-    sources: tuple[Source, ...] = Field(min_length=1, description="where the documents live")
+    sources: tuple[Source, ...] = Field(description="where the documents live, at least one")
     title: str | None = Field(None, description="template of the title, for sources without their own")
     text: str | None = Field(None, description="template of the text, for sources without their own")
     metadata: tuple[str, ...] = Field(
@@ -226,9 +234,7 @@ class Collection(Model):
     @field_validator("schedule")
     @classmethod
     def _cron(cls, schedule: str | None) -> str | None:
-        if schedule is not None and len(schedule.split()) != 5 and not schedule.startswith("@"):
-            raise ValueError("expected a cron expression of five fields, or @daily and the like")
-        return schedule
+        return schedule if schedule is None else check_cron(schedule)
 
     @field_validator("gates", mode="before")
     @classmethod
@@ -256,18 +262,37 @@ class Collection(Model):
         return {**values, "sources": sources}
 
     @model_validator(mode="after")
-    def _consistent(self) -> Collection:
+    def _sources_consistent(self) -> Collection:
+        if not self.sources:
+            raise _wrong("sources", "expected at least one source")
         names = [source.name for source in self.sources]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two sources are called {name!r}; each needs a name of its own")
-        for source in self.sources:
+        for place, source in enumerate(self.sources):
+            if source.name in names[:place]:
+                message = f"two sources are called {source.name!r}; each needs a name of its own"
+                raise _wrong(f"sources[{place}].name", message)
             if source.text is None:
-                raise ValueError(f"source {source.name!r} has no text template, and the collection has none either")
-        if self.chunk.tokens > self.encoder.max_tokens:
-            raise ValueError(
-                f"chunk.tokens is {self.chunk.tokens}, but the encoder reads only {self.encoder.max_tokens} tokens"
-            )
+                message = f"source {source.name!r} has no text template, and the collection has none either; add one"
+                raise _wrong(f"sources[{place}].text", message)
+        return self
+
+    @model_validator(mode="after")
+    def _chunks_fit(self) -> Collection:
+        tokens, most = self.chunk.tokens, self.encoder.max_tokens
+        if tokens > most:
+            raise _wrong("chunk.tokens", f"got {tokens}; expected at most {most}, as the encoder reads no more tokens")
+        return self
+
+    @model_validator(mode="after")
+    def _gates_can_be_judged(self) -> Collection:
+        for name, gate in self.gates.items():
+            metric = METRICS[name]
+            if metric.needs_golden and self.golden is None:
+                message = "needs golden queries to be measured; add golden.queries, or remove the gate"
+                raise _wrong(f"gates.{name}", message)
+            for bound in ("min", "max"):
+                value = getattr(gate, bound)
+                if metric.unit == "share" and value is not None and not 0 <= value <= 1:
+                    raise _wrong(f"gates.{name}.{bound}", f"got {value:g}; expected a share between 0 and 1")
         return self
 
     def source(self, name: str) -> SqlSource | LakeSource:

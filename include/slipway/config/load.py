@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from slipway.config.collection import Collection
+from slipway.config.collection import INCONSISTENT, Collection
+from slipway.config.encoder import Encoder
 from slipway.errors import ConfigError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 SHIPPED_ENCODERS = Path(__file__).parent.parent.parent / "encoders"
+_NO_KIND = ("union_tag_invalid", "union_tag_not_found")  # a source whose kind is unknown, or not given
 
 
 def collection_files(folder: Path) -> list[Path]:
@@ -39,7 +44,7 @@ def load_file(path: Path) -> Collection:
         )
     values["name"] = path.stem
     if isinstance(values.get("encoder"), str):
-        values["encoder"] = _named_encoder(path, values["encoder"])
+        values["encoder"] = _named_encoder(path, values["encoder"])  # an error in it names the encoder's own file
     elif isinstance(values.get("encoder"), dict):
         values["encoder"] = _absolute(values["encoder"], "folder", path)
     try:
@@ -50,22 +55,45 @@ def load_file(path: Path) -> Collection:
 
 def explain(path: Path, error: ValidationError) -> str:
     """One line per wrong field: file, field, value, what was expected."""
+    problems = error.errors()
     return "\n".join(
-        f"{path}: field {_field(problem['loc'])}: {_value(problem)}{problem['msg'].removeprefix('Value error, ')}"
-        for problem in error.errors()
+        f"{path}: field {_field(problem)}: {_wrong(problem)}"
+        for problem in problems
+        if not any(_inherited(problem, other) for other in problems)
     )
 
 
-def _field(location: tuple[int | str, ...]) -> str:
-    names = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location if part not in ("sql", "lake")]
+def _inherited(problem: ErrorDetails, other: ErrorDetails) -> bool:
+    """Whether a source has this problem only because the collection, which gave it the value, has it."""
+    return problem["loc"][3:] == other["loc"] != () and problem["input"] == other["input"]
+
+
+def _field(problem: ErrorDetails) -> str:
+    if problem["type"] == INCONSISTENT:
+        return str(problem["ctx"]["field"])
+    location = list(problem["loc"])
+    if location[:1] == ["sources"]:
+        del location[2:3]  # the source's kind, which pydantic adds
+    if problem["type"] in _NO_KIND:
+        location.append("kind")
+    names = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
     return "".join(names).removeprefix(".") or "(the whole file)"
 
 
-def _value(problem: Any) -> str:
-    value = problem["input"]
-    if problem["type"] == "missing" or isinstance(value, dict | list | tuple):
-        return ""
-    return f"got {str(value)[:80]!r}; "
+def _wrong(problem: ErrorDetails) -> str:
+    """The value, and what was expected instead."""
+    value, kind = problem["input"], problem["type"]
+    if kind in _NO_KIND:
+        got = f"got {value['kind']!r}; " if isinstance(value, dict) and "kind" in value else ""
+        return f"{got}expected sql or lake"
+    if kind == "missing":
+        return "expected a value, found none"
+    expected = problem["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        expected = "there is no such field here; correct its name, or remove it"
+    if kind == INCONSISTENT or isinstance(value, dict | list | tuple | BaseModel):
+        return expected
+    return f"got {str(value)[:80]!r}; {expected}"
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
@@ -73,19 +101,23 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-13-45
         raise ConfigError(f"{path}: is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping of fields, got {type(values).__name__}")
     return values
 
 
-def _named_encoder(path: Path, name: str) -> dict[str, Any]:
-    folders = [path.parent.parent / "encoders", path.parent / "encoders", SHIPPED_ENCODERS]
+def _named_encoder(path: Path, name: str) -> Encoder:
+    here = path.parent.resolve()
+    folders = [here.parent / "encoders", here / "encoders", SHIPPED_ENCODERS]
     for folder in folders:
         file = folder / f"{name}.yaml"
         if file.is_file():
-            return _absolute({"name": name, **_read_mapping(file)}, "folder", file)
+            try:
+                return Encoder.model_validate(_absolute({"name": name, **_read_mapping(file)}, "folder", file))
+            except ValidationError as error:
+                raise ConfigError(explain(file, error)) from error
     known = sorted({file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.yaml")})
     raise ConfigError(
         f"{path}: field encoder: got {name!r}; expected one of {', '.join(known) or '(no encoder files found)'}"
@@ -108,4 +140,7 @@ def _absolute(values: dict[str, Any], key: str, file: Path) -> dict[str, Any]:
     path = values.get(key)
     if not isinstance(path, str) or "://" in path or not path:
         return values
-    return {**values, key: str((file.parent / Path(path).expanduser()).resolve())}
+    try:
+        return {**values, key: str((file.parent / Path(path).expanduser()).resolve())}
+    except (RuntimeError, ValueError) as error:  # ~nobody, or a NUL character
+        raise ConfigError(f"{file}: field {key}: got {path!r}; expected a path: {error}") from error

@@ -15,6 +15,11 @@ class Metric:
     unit: str
     meaning: str
 
+    @property
+    def needs_golden(self) -> bool:
+        """Whether it is measured with golden queries, as every share is: without them it cannot be judged."""
+        return self.unit == "share"
+
 
 METRICS: dict[str, Metric] = {
     metric.name: metric

@@ -64,7 +64,13 @@ def reference() -> str:
 
 
 def _page(title: str, model: type[BaseModel]) -> str:
-    lines = [f"## {title}", "", (model.__doc__ or "").strip().splitlines()[0], "", "| field | type | default | meaning |"]
+    lines = [
+        f"## {title}",
+        "",
+        (model.__doc__ or "").strip().splitlines()[0],
+        "",
+        "| field | type | default | meaning |",
+    ]
     lines.append("|---|---|---|---|")
     for name, field in model.model_fields.items():
         if model is collection.Collection and name == "name":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,16 +18,21 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
-# What decides the vectors: weights, architecture, pooling and further modules, tokenizer. Not: read-mes, other formats.
+# What decides the vectors: weights, architecture, pooling and further modules, and all that a tokenizer is made of (its
+# configuration turns lower-casing on and off). Not: read-mes, other formats, records of how the model was trained.
 _DEFINING = (
-    WEIGHTS,
+    "*.safetensors",
     TOKENIZER,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
     "config.json",
-    "modules.json",
-    "sentence_bert_config.json",
-    "*/config.json",
-    f"*/{WEIGHTS}",
 )
+_OF_THE_WHOLE = ("modules.json", "sentence_bert_config.json")
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.pkl")
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class Model:
         Where the model came from and what it is called do not count, so the same model by package, folder or hub
         shares its vectors.
         """
-        files = sorted({path for pattern in _DEFINING for path in self.folder.glob(pattern)})
+        patterns = [*_DEFINING, *(f"*/{pattern}" for pattern in _DEFINING), *_OF_THE_WHOLE]
+        files = sorted({path for pattern in patterns for path in self.folder.glob(pattern)})
         sums = [[path.relative_to(self.folder).as_posix(), sha256_of(path)] for path in files]
         prompts = self.encoder.prompts.model_dump()
         return fingerprint("encoder", sums, prompts, self.encoder.max_tokens, self.encoder.dimension)
@@ -52,13 +58,17 @@ class Model:
     @cached_property
     def tokenizer_fingerprint(self) -> str:
         """16 hex digits that name the tokenizer."""
-        return hashlib.sha256((self.folder / TOKENIZER).read_bytes()).hexdigest()[:16]
+        return sha256_of(_placed(self.folder, TOKENIZER))[:16]
 
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer, without truncation or padding. Needs neither torch nor transformers."""
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(self.folder / TOKENIZER))
+        file = _placed(self.folder, TOKENIZER)
+        try:
+            tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # tokenizers has no exception of its own
+            raise EncoderError(f"encoder {self.encoder.name}: {file} is not a tokenizer: {error}") from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
@@ -71,19 +81,52 @@ def find_model(encoder: Encoder) -> Model:
     """
     folder = _folder(encoder)
     for name in (WEIGHTS, TOKENIZER):
-        if not (folder / name).is_file() and not any(folder.glob(f"*/{name}")):
+        if not _placed(folder, name).is_file():
             raise EncoderError(
                 f"encoder {encoder.name}: {folder} has no {name}; expected a sentence-transformers folder with "
                 f"safetensors weights and a fast tokenizer (pickled weights are not loaded)"
             )
+    _check_not_pickled(encoder, folder)
+    _check_length(encoder, folder)
     if encoder.weights_sha256 is not None:
-        actual = sha256_of(folder / WEIGHTS)
+        weights = _placed(folder, WEIGHTS)
+        actual = sha256_of(weights)
         if actual != encoder.weights_sha256:
             raise EncoderError(
-                f"encoder {encoder.name}: {folder / WEIGHTS} has SHA-256 {actual}, weights_sha256 says "
+                f"encoder {encoder.name}: {weights} has SHA-256 {actual}, weights_sha256 says "
                 f"{encoder.weights_sha256}; install the model again, or correct the encoder file"
             )
     return Model(encoder, folder)
+
+
+def _placed(folder: Path, name: str) -> Path:
+    """The file of that name in the model's folder, or in the first of its modules' that has one."""
+    root = folder / name
+    return root if root.is_file() else min(folder.glob(f"*/{name}"), default=root)
+
+
+def _check_not_pickled(encoder: Encoder, folder: Path) -> None:
+    """A module without safetensors would be unpickled by the library that loads it."""
+    for pattern in _PICKLED:
+        for pickled in sorted([*folder.glob(pattern), *folder.glob(f"[0-9]*_*/{pattern}")]):
+            if not any(pickled.parent.glob("*.safetensors")):
+                raise EncoderError(
+                    f"encoder {encoder.name}: {pickled} has no safetensors weights beside it, and pickled weights are "
+                    f"not loaded; save the model again with safetensors"
+                )
+
+
+def _check_length(encoder: Encoder, folder: Path) -> None:
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        most = config.get("max_position_embeddings")
+    except (FileNotFoundError, ValueError, AttributeError):  # not a transformer, or one that cannot be loaded anyway
+        return
+    if isinstance(most, int) and encoder.max_tokens > most:
+        raise EncoderError(
+            f"encoder {encoder.name}: field max_tokens: got {encoder.max_tokens}, but the model in {folder} has "
+            f"positions for {most} tokens only"
+        )
 
 
 def _folder(encoder: Encoder) -> Path:
@@ -93,7 +136,10 @@ def _folder(encoder: Encoder) -> Path:
             raise EncoderError(f"encoder {encoder.name}: field folder: {folder} does not exist")
         return folder
     if encoder.package is not None:
-        found = importlib.util.find_spec(encoder.package)
+        try:
+            found = importlib.util.find_spec(encoder.package)
+        except (ImportError, ValueError):  # of a dotted name whose beginning is not there; of an empty one
+            found = None
         if found is None or not found.submodule_search_locations:
             raise EncoderError(f"encoder {encoder.name}: field package: {encoder.package!r} is not installed")
         return Path(found.submodule_search_locations[0]) / "model"

@@ -24,10 +24,11 @@ class SentenceTransformersEncoder:
     """
 
     def __init__(self, model: Model, device: str = "auto") -> None:
+        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging as transformers_logging
 
-        transformers_logging.disable_progress_bar()  # of loading weights: noise in a task's log
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # noise in a task's log
         self.fingerprint = model.fingerprint
         self.dimension = model.encoder.dimension
         self._prompts = model.encoder.prompts
@@ -38,7 +39,8 @@ class SentenceTransformersEncoder:
                 local_files_only=True,
                 trust_remote_code=False,
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, AssertionError, SafetensorError) as error:
+            # AssertionError: torch's, for a device that it was not built for
             raise EncoderError(f"encoder {model.encoder.name}: {model.folder} cannot be loaded: {error}") from error
         self._model.max_seq_length = model.encoder.max_tokens
         self.device = str(self._model.device)
@@ -62,7 +64,7 @@ class SentenceTransformersEncoder:
             return np.empty((0, self.dimension), dtype=np.float32)
         vectors = self._model.encode(
             list(texts),
-            prompt=prompt or None,
+            prompt=prompt,  # also an empty one: None would take the model's own default
             batch_size=BATCH_SIZE,
             normalize_embeddings=True,
             convert_to_numpy=True,

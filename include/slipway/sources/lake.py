@@ -120,7 +120,8 @@ def _download(store: ObjectStore, file: LakeFile, copy: Path, rows: int) -> None
 def _rows_of(path: Path, file: LakeFile, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
     """Plain batches of one file. `path` is where its bytes are; `file.name` is what people are told."""
     try:
-        with pq.ParquetFile(path, buffer_size=READ_BUFFER_BYTES) as parquet:
+        # pre_buffer would hold the column chunks of a whole row group, which may be the whole file
+        with pq.ParquetFile(path, buffer_size=READ_BUFFER_BYTES, pre_buffer=False) as parquet:
             inside = _columns_inside(parquet, file, columns)
             for group in range(parquet.num_row_groups):
                 yield from _group_rows(parquet, group, file, columns, inside)

@@ -15,7 +15,7 @@ from slipway.parts import PartWriter, fetch_parts, read_batches
 from slipway.records import CHUNKS
 from slipway.run import Run
 
-VERSION = 1
+VERSION = 2  # raise it when the same snapshot would be cut otherwise
 STEP = 512  # documents tokenised at once
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from slipway import vectors
-from slipway.encoders import find_model, load_encoder
+from slipway.encoders import Model, find_model, load_encoder
+from slipway.encoders.base import TextEncoder
 from slipway.errors import EncoderError
 from slipway.manifest import Manifest, fetch
 from slipway.parts import read_batches
@@ -53,11 +54,26 @@ def embed(run: Run, plan: Manifest, shard: int) -> Embedded:
         else:
             encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
             made = encoder.encode_documents([row["text"] for row in group])
+            _check_space(encoder, made.shape[1:], model)
             vectors.write_part(run.store, model.fingerprint, hashes, made, run.scratch)
             embedded += len(group)
             tokens += sum(row["tokens"] for row in group)
         run.progress("embed", embedded + resumed, total, "chunks")
     return Embedded(shard, embedded, resumed, tokens, round(time.monotonic() - started, 3))
+
+
+def _check_space(encoder: TextEncoder, shape: tuple[int, ...], model: Model) -> None:
+    """Raise `EncoderError` unless the vectors are of the model that was found, which names the part they go to."""
+    if encoder.fingerprint != model.fingerprint:
+        raise EncoderError(
+            f"encoder {model.encoder.name} was loaded with fingerprint {encoder.fingerprint}, but its files now have "
+            f"{model.fingerprint}: the model changed while this process ran; start a new run"
+        )
+    if shape != (model.encoder.dimension,):
+        raise EncoderError(
+            f"encoder {model.encoder.name} made vectors of shape {shape}, not of its dimension "
+            f"{model.encoder.dimension}; correct the field dimension"
+        )
 
 
 def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[dict[str, Any]]]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from slipway import layout, tables, vectors
 from slipway.encoders import find_model
+from slipway.errors import InputError
 from slipway.manifest import Draft, Manifest, find
 from slipway.parts import fetch_parts
 from slipway.records import CHUNKS, SHARD
@@ -44,11 +45,12 @@ def plan(run: Run, chunks: Manifest) -> Manifest:
     """Freeze this run's embedding work: one part a shard, shortest chunks first.
 
     Counts: `chunks` (distinct texts), `reused` (have a vector already), `to_embed` and `tokens` (to embed).
-    Facts: `encoder` (fingerprint) and `shards`, a list of {"shard", "chunks", "tokens"}.
+    Facts: `encoder` (fingerprint) and `shards`, a list of {"shard", "chunks", "tokens"}. Raises `InputError` when
+    this run was planned before for other chunks.
     """
     place = layout.plan(run.run_id)
     if sealed := find(run.store, place):
-        return sealed
+        return _of_these(sealed, chunks, run)
     encoder = find_model(run.collection.encoder).fingerprint
     draft = Draft(run.store, place, "plan", run.run_id, {"chunks": chunks.digest})
     paths = fetch_parts(run.store, chunks, "chunks", run.scratch)
@@ -65,6 +67,15 @@ def plan(run: Run, chunks: Manifest) -> Manifest:
         shards = _write_shards(tables.batches(session, _ROWS), draft, run.scratch)
     counts = {"chunks": distinct, "reused": distinct - pending, "to_embed": pending, "tokens": tokens}
     return draft.seal(counts, {"encoder": encoder, "shards": shards})
+
+
+def _of_these(sealed: Manifest, chunks: Manifest, run: Run) -> Manifest:
+    if sealed.inputs.get("chunks") != chunks.digest:
+        raise InputError(
+            f"run {run.run_id!r} has already planned its embedding for other chunks: the collection file or its "
+            "documents changed during the run; start another run"
+        )
+    return sealed
 
 
 def shard_name(shard: int) -> str:

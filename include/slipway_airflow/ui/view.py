@@ -23,6 +23,7 @@ METRIC_GROUPS = {
     ),
     "Latency of one search, one thread": ("p50_ms", "p95_ms", "p99_ms"),
 }
+UNTOUCHED = "Nothing was released; the live release serves on."
 CHANGES = ("added", "changed", "deleted", "unchanged")
 STANDINGS = {
     "live": "It is live now.",
@@ -36,7 +37,7 @@ def run_page(result: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "headline": headline(result),
         "tiles": _tiles(result),
-        "gates": [_gate(gate) for gate in _rows(result.get("gates"))],
+        "gates": sorted(map(_gate, _rows(result.get("gates"))), key=lambda gate: gate["passed"]),
         "failed": _rows(result.get("failed")),
         "documents": _documents(result),
         "rejected": _rejected(result),
@@ -52,15 +53,20 @@ def run_page(result: Mapping[str, Any]) -> dict[str, Any]:
 def headline(result: Mapping[str, Any]) -> dict[str, str]:
     """How the run ended, in a word, its colour, and a sentence."""
     reason = str(result.get("reason") or "")
+    sentence = reason[:1].upper() + reason[1:]
     if result.get("released"):
-        return {"word": "Released", "tone": GOOD, "sentence": reason}
+        return {"word": "Released", "tone": GOOD, "sentence": sentence}
     if result.get("verdict") == "failed":
-        return {"word": "Refused by its gates", "tone": BAD, "sentence": reason}
+        return {
+            "word": "Refused by its gates",
+            "tone": BAD,
+            "sentence": f"{reason}. {UNTOUCHED}" if reason else UNTOUCHED,
+        }
     if result.get("failed"):
-        return {"word": "Failed", "tone": BAD, "sentence": "Nothing was released; the live release serves on."}
+        return {"word": "Failed", "tone": BAD, "sentence": UNTOUCHED}
     if result.get("verdict") == "passed":
-        return {"word": "Passed, not released", "tone": PLAIN, "sentence": reason}
-    return {"word": "Ended before its verdict", "tone": BAD, "sentence": reason or "Nothing was released."}
+        return {"word": "Passed, not released", "tone": PLAIN, "sentence": sentence}
+    return {"word": "Ended before its verdict", "tone": BAD, "sentence": sentence or UNTOUCHED}
 
 
 def standing(found: Mapping[str, Any] | None) -> str:
@@ -137,7 +143,7 @@ def _tiles(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("nDCG@10", share(metrics.get("ndcg_at_10"))),
         ("hit rate@10", share(metrics.get("hit_rate_at_10"))),
         ("p95 latency", milliseconds(metrics.get("p95_ms"))),
-        ("work", duration(sum(seconds.values())) if seconds else NONE),
+        ("time of all stages", duration(sum(seconds.values())) if seconds else NONE),
     ]
     return [tile for tile in tiles if tile[1] != NONE]
 

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from slipway.errors import CorruptObject, SourceInterrupted, SourceSchemaError, StoreUnreachable
 from slipway.sources import lake
 from slipway.sources.lake import LakeRows
 from slipway.sources.plain import MAX_BYTES
+
 from tests.support.memory_store import MemoryStore
 from tests.support.sources import all_rows
 
@@ -129,6 +130,17 @@ def test_one_large_row_group_is_read_in_bounded_batches(tmp_path: Path) -> None:
 
     assert max(batch.nbytes for batch in batches) <= MAX_BYTES
     assert [row for batch in batches for row in batch.to_pylist()] == rows
+
+
+def test_a_large_row_group_is_never_in_memory_whole(tmp_path: Path) -> None:
+    rows = [{"id": number, "text": random.Random(number).randbytes(1_000).hex()} for number in range(50_000)]
+    size = write(tmp_path / "a.parquet", rows, row_group_size=50_000, use_dictionary=False).stat().st_size
+    before, most = pa.total_allocated_bytes(), 0
+
+    for _ in LakeRows(str(tmp_path), ["id", "text"], tmp_path).batches():
+        most = max(most, pa.total_allocated_bytes() - before)
+
+    assert 0 < most < 4 * MAX_BYTES < size
 
 
 class TestRemote:

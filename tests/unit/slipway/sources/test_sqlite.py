@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-
 from slipway.errors import CorruptObject, InputError, SourceInterrupted, SourceSchemaError
 from slipway.sources.sql import SqlRows
+
 from tests.support.sources import all_rows, connection, sql_source
 
 
@@ -140,8 +140,10 @@ def test_a_locked_database_is_worth_another_try(database: sqlite3.Connection, tm
 
 def test_a_batch_with_other_types_has_another_schema(database: sqlite3.Connection, tmp_path: Path) -> None:
     database.execute("CREATE TABLE docs (id, body)")
+    database.execute("BEGIN")
     database.executemany("INSERT INTO docs VALUES (?, ?)", [(number, "x") for number in range(9_000)])
     database.execute("INSERT INTO docs VALUES (9000, x'ff')")
+    database.execute("COMMIT")
 
     source = SqlRows(connection(f"sqlite:///{tmp_path}/docs.db"), sql_source(["id", "body"], table="docs"))
 

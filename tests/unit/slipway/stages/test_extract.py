@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from slipway import layout, manifest
 from slipway.config import Collection
 from slipway.errors import ConnectionMissing, DiskFull, InputError, SourceInterrupted, SourceRefused
@@ -16,6 +15,7 @@ from slipway.parts import fetch_parts, read_batches
 from slipway.run import Connection, Run
 from slipway.stages import extract as stage
 from slipway.stages.extract import extract
+
 from tests.support.memory_store import MemoryStore
 
 if TYPE_CHECKING:
@@ -188,7 +188,9 @@ def test_a_database_is_extracted_for_real(make_run: Callable[..., Run], tmp_path
     database = sqlite3.connect(tmp_path / "docs.db", isolation_level=None)
     database.execute("CREATE TABLE docs (id, body)")
     rows = [{"id": number, "body": f"text {number}"} for number in range(20_000)]
+    database.execute("BEGIN")
     database.executemany("INSERT INTO docs VALUES (:id, :body)", rows)
+    database.execute("COMMIT")
     run = make_run(connections=lambda name: Connection(name, f"sqlite:///{tmp_path}/docs.db"))
 
     sealed = extract(run, "docs")

@@ -1,0 +1,72 @@
+"""A run's result as `slipway.result` writes it, and releases as the release stage seals them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from slipway import layout
+from slipway.manifest import Draft
+from slipway.pointer import Change, swap_serving
+from slipway.storage.base import ObjectStore
+
+METRICS = {
+    "recall_at_1": 0.99, "recall_at_10": 0.987, "ndcg_at_10": 0.512, "mrr_at_10": 0.47, "hit_rate_at_10": 0.744,
+    "p95_ms": 1.234, "documents": 6543.0,
+}  # fmt: skip
+HOSTILE = "<script>alert('x')</script>"
+
+
+def whole_result(**other: Any) -> dict[str, Any]:
+    """The result of a run that released."""
+    return {
+        "collection": "pydocs",
+        "run_id": "manual__1",
+        "documents_in": 7012,
+        "rejected": {"too_short": 120, "near_duplicate": 349},
+        "documents": 6543,
+        "added": 12,
+        "changed": 31,
+        "deleted": 2,
+        "unchanged": 6500,
+        "chunks": 9876,
+        "embedded": 55,
+        "reused": 9821,
+        "vectors": 9876,
+        "index": {
+            "spec": "HNSW32,SQ8",
+            "reason": "a graph for this size",
+            "metric": "inner_product",
+            "dimension": 384,
+            "vectors": 9876,
+            "bytes": 16 * 2**20,
+            "parameters": {"efSearch": 64},
+            "parameters_reason": "the smallest that sufficed",
+        },
+        "metrics": METRICS,
+        "by_slice": {"task": {"ndcg_at_10": 0.6}, "misspelt": {"ndcg_at_10": 0.3}},
+        "judged_missing": ["api:pandas.Gone"],
+        "gates": [
+            {"metric": "recall_at_10", "value": 0.987, "passed": True, "reason": "recall_at_10 0.987: at least 0.95"}
+        ],
+        "verdict": "passed",
+        "released": True,
+        "release_id": "r1",
+        "generation": 1,
+        "reason": "live in slot blue",
+        "seconds": {"extract": 1.8, "embed": 71.2},
+        **other,
+    }
+
+
+def store_result(store: ObjectStore, run_key: str, result: Any) -> None:
+    """Keep a result, whatever it is."""
+    store.put(layout.result(run_key), json.dumps(result).encode())
+
+
+def release(store: ObjectStore, release_id: str, why: str = "run manual__1") -> None:
+    """Seal a release and make it live."""
+    facts = {"spec": {"factory": "HNSW32,SQ8"}, "encoder": "e", "metrics": METRICS, "run_id": "manual__1"}
+    counts = {"documents": 6543, "vectors": 9876}
+    Draft(store, layout.release(release_id), "release", release_id, {}).seal(counts, facts)
+    swap_serving(store, Change("release", "ada", why, "manual__1"), lambda now: now.promoted(release_id, "0" * 64))

@@ -1,0 +1,278 @@
+"""The pages' application: who may see what, and what it answers when something is wrong."""
+
+import pytest
+from slipway import layout
+from slipway.errors import StoreUnreachable
+from slipway.storage import open_store
+
+from .results import HOSTILE, release, store_result, whole_result
+
+RUN = "/dags/pydocs__nightly/runs/manual__1"
+EVERY = (RUN, f"/api{RUN}", "/releases", "/api/releases", "/api/releases/pydocs")
+
+
+@pytest.fixture(scope="module")
+def signed_in(airflow_tables):
+    """Headers by role."""
+    from airflow.api_fastapi.app import create_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    manager = create_auth_manager()
+
+    def headers(role):
+        token = manager.generate_jwt(SimpleAuthManagerUser(username="ada", role=role))
+        return {"Authorization": f"Bearer {token}"}
+
+    return {"viewer": headers("viewer"), "nobody": headers(None)}
+
+
+@pytest.fixture
+def known_runs(monkeypatch):
+    """What Airflow says of its runs: `known_runs[dag_id, run_id] = state`."""
+    from slipway_airflow.ui import runs
+
+    states = {("pydocs__nightly", "manual__1"): "success"}
+
+    def find_run(session, dag_id, run_id):
+        state = states.get((dag_id, run_id))
+        return runs.RunState(state, None, ()) if state else None
+
+    monkeypatch.setattr(runs, "find_run", find_run)
+    return states
+
+
+@pytest.fixture
+def client(airflow_tables, root, known_runs):
+    from fastapi.testclient import TestClient
+    from slipway_airflow.ui.app import build_app
+
+    return TestClient(build_app(), raise_server_exceptions=False)
+
+
+@pytest.fixture
+def viewer(client, signed_in):
+    client.headers.update(signed_in["viewer"])
+    return client
+
+
+@pytest.fixture
+def pydocs(root):
+    return open_store(f"{root}/store/pydocs")
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_anonymous_users_see_nothing(client, path):
+    answer = client.get(path)
+    assert answer.status_code == 401
+    assert "pydocs" not in answer.text
+
+
+@pytest.mark.parametrize("path", (RUN, f"/api{RUN}", "/api/releases/pydocs"))
+def test_users_without_the_dag_are_refused(client, signed_in, path):
+    assert client.get(path, headers=signed_in["nobody"]).status_code == 403
+
+
+def test_the_overview_leaves_out_what_the_user_may_not_see(client, signed_in):
+    assert client.get("/api/releases", headers=signed_in["nobody"]).json() == {"collections": []}
+    assert "pydocs" not in client.get("/releases", headers=signed_in["nobody"]).text
+
+
+@pytest.mark.parametrize("path", EVERY)
+@pytest.mark.parametrize("method", ("post", "put", "patch", "delete"))
+def test_nothing_can_be_changed(viewer, path, method):
+    assert getattr(viewer, method)(path).status_code == 405
+
+
+@pytest.mark.parametrize("path", ("/docs", "/redoc", "/openapi.json"))
+def test_there_are_no_documentation_pages(viewer, path):
+    assert viewer.get(path).status_code == 404
+
+
+def test_a_viewer_sees_a_result(viewer, pydocs):
+    store_result(pydocs, "manual__1", whole_result(judged_missing=[HOSTILE]))
+    release(pydocs, "r1")
+    page = viewer.get(RUN)
+    assert page.status_code == 200
+    assert "It is live now." in page.text
+    assert "<script>alert" not in page.text
+    found = viewer.get(f"/api{RUN}").json()
+    assert found["result"]["documents"] == 6543
+    assert found["standing"] == {"state": "live", "live": "r1", "why": None}
+    assert found["state"] == "success"
+
+
+def test_queries_that_found_nothing_are_shown(viewer, pydocs):
+    from slipway.manifest import Draft
+
+    draft = Draft(pydocs, layout.evaluation("00ff"), "evaluate", "00ff", {})
+    queries = [{"query": "lost", "found": [], "hit_rate_at_10": 0.0}, {"query": "won", "hit_rate_at_10": 1.0}]
+    draft.add_json("queries.json", queries)
+    draft.seal({}, {})
+    store_result(pydocs, "manual__1", whole_result(evaluation="evaluations/00ff"))
+    assert [query["query"] for query in viewer.get(f"/api{RUN}").json()["missed"]] == ["lost"]
+
+
+@pytest.mark.parametrize("place", ["../../other", "evaluations/../serving.json", 7, "evaluations/00ff"])
+def test_a_result_that_names_no_evaluation_is_shown_without_its_queries(viewer, pydocs, place):
+    store_result(pydocs, "manual__1", whole_result(evaluation=place))
+    answer = viewer.get(f"/api{RUN}")
+    assert answer.status_code == 200
+    assert answer.json()["missed"] is None
+
+
+def test_a_viewer_sees_releases_and_changes(viewer, pydocs):
+    release(pydocs, "r1")
+    release(pydocs, "r2", why=HOSTILE)
+    page = viewer.get("/releases").text
+    assert "r1" in page
+    assert "<script>alert" not in page
+    found = viewer.get("/api/releases/pydocs").json()
+    assert {one["release_id"]: one["state"] for one in found["releases"]} == {"r1": "standby", "r2": "live"}
+    assert [change["live"] for change in found["changes"]] == ["r2", "r1"]
+
+
+def test_a_broken_collection_file_hides_no_releases(viewer, root):
+    release(open_store(f"{root}/store/broken"), "r1")
+    assert viewer.get("/api/releases/broken").json()["releases"][0]["state"] == "live"
+
+
+def test_a_missing_audit_record_is_left_out(viewer, pydocs):
+    release(pydocs, "r1")
+    release(pydocs, "r2")
+    pydocs.delete(layout.audit(1))
+    assert [change["generation"] for change in viewer.get("/api/releases/pydocs").json()["changes"]] == [2]
+
+
+def test_run_ids_are_found_as_the_tasks_write_them(viewer, pydocs, known_runs):
+    from slipway_airflow.runs import run_key
+
+    run_id = "scheduled__2026-11-21T02:15:00+00:00"
+    known_runs["pydocs__nightly", run_id] = "success"
+    store_result(pydocs, run_key(run_id), whole_result())
+    path = "/dags/pydocs__nightly/runs/scheduled__2026-11-21T02%3A15%3A00%2B00%3A00"
+    assert "Released" in viewer.get(path).text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/dags/pydocs__nightly/runs/manual__2",
+        "/dags/other/runs/manual__1",
+        "/dags/..__nightly/runs/manual__1",
+        "/dags/%2e%2e__nightly/runs/manual__1",
+        "/dags/..%2fpydocs__nightly/runs/manual__1",
+        "/dags/__nightly/runs/manual__1",
+        "/dags/pydocs__nightly/runs/..",
+        "/dags/pydocs__nightly/runs/%2e%2e",
+        "/dags/pydocs__nightly/runs/..%2f..%2fserving.json",
+        "/dags/pydocs__nightly/runs/manual__1%00",
+        "/dags/pydocs__nightly/runs/" + "x" * 3000,
+        "/nothing",
+    ],
+)
+@pytest.mark.parametrize("prefix", ("", "/api"))
+def test_unknown_and_hostile_runs_are_not_found(viewer, pydocs, prefix, path):
+    store_result(pydocs, "manual__1", whole_result())
+    answer = viewer.get(prefix + path)
+    assert answer.status_code == 404
+    assert "6543" not in answer.text
+    assert "6,543" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "%2e%2e", "..%2fpydocs", "nothing", "PYDOCS", "pydocs%00", "pydocs%0a", "a" * 99]
+)
+def test_unknown_and_hostile_collections_are_not_found(viewer, name):
+    assert viewer.get(f"/api/releases/{name}").status_code == 404
+
+
+def test_a_run_without_a_result_says_what_there_is(viewer, known_runs):
+    known_runs["pydocs__nightly", "manual__1"] = "running"
+    assert "The run is still going" in viewer.get(RUN).text
+    assert viewer.get(f"/api{RUN}").json()["result"] is None
+
+
+@pytest.fixture
+def unreachable(monkeypatch):
+    from slipway_airflow.ui import store
+
+    class Unreachable:
+        calls = 0
+
+        def __getattr__(self, name):
+            Unreachable.calls += 1
+            raise StoreUnreachable("cannot read in bucket lake: the store did not answer")
+
+    monkeypatch.setattr(store, "open_store", lambda url: Unreachable())
+    return Unreachable
+
+
+def test_an_unreachable_store_is_named(viewer, unreachable):
+    page, found = viewer.get(RUN), viewer.get(f"/api{RUN}")
+    assert page.status_code == found.status_code == 503
+    assert "the store did not answer" in page.text
+    assert "Traceback" not in page.text
+    assert found.json() == {"detail": "cannot read in bucket lake: the store did not answer"}
+
+
+def test_an_unreachable_store_is_asked_once_for_all_its_collections(viewer, unreachable):
+    found = viewer.get("/api/releases").json()["collections"]
+    assert [one["collection"] for one in found] == ["broken", "pydocs"]
+    assert all("did not answer" in one["error"] for one in found)
+    assert unreachable.calls == 1
+    assert "not readable" in viewer.get("/releases").text
+
+
+@pytest.mark.parametrize("body", [b"{", b"[1]", b'{"metrics": NaN}', b"\xff"])
+def test_a_damaged_result_is_named(viewer, pydocs, body):
+    pydocs.put(layout.result("manual__1"), body)
+    page = viewer.get(RUN)
+    assert page.status_code == 500
+    assert "The result cannot be read" in page.text
+    assert "runs/manual__1/result.json" in page.text
+
+
+def test_a_missing_collections_folder_is_named(viewer, monkeypatch):
+    monkeypatch.setenv("SLIPWAY_COLLECTIONS", "/nowhere")
+    answer = viewer.get("/releases")
+    assert answer.status_code == 500
+    assert "The configuration is wrong" in answer.text
+
+
+def test_an_unforeseen_error_shows_nothing_of_itself(viewer, monkeypatch):
+    from slipway_airflow.ui import store
+
+    def broken(*_):
+        raise RuntimeError("password=secret")
+
+    monkeypatch.setattr(store, "read_run", broken)
+    answer = viewer.get(RUN)
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("path", [*EVERY, "/nothing", "/dags/other/runs/x"])
+def test_every_answer_carries_the_policy(client, viewer, path):
+    for answer in (client.get(path), viewer.get(path), client.get(path, headers={"Authorization": ""})):
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_dag_run_is_found_in_airflows_database(airflow_tables):
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState
+    from airflow.utils.types import DagRunType
+    from slipway_airflow.ui.runs import find_run
+
+    with create_session() as session:
+        session.add(
+            DagRun(dag_id="ui__nightly", run_id="manual__1", run_type=DagRunType.MANUAL, state=DagRunState.RUNNING)
+        )
+        session.flush()
+        found = find_run(session, "ui__nightly", "manual__1")
+        assert found is not None
+        assert (found.state, found.going, found.tasks) == ("running", True, ())
+        assert find_run(session, "ui__nightly", "manual__2") is None
+        session.rollback()
