@@ -15,6 +15,7 @@ from slipway.storage.base import ObjectStore
 ROWS_PER_PART = 200_000
 BYTES_PER_PART = 256 << 20  # Arrow bytes in memory, before compression
 BATCH_ROWS = 8_192
+READ_BUFFER = 1 << 20  # bytes
 
 
 class PartWriter:
@@ -78,5 +79,6 @@ def fetch_parts(store: ObjectStore, manifest: Manifest, name: str, scratch: Path
 def read_batches(paths: list[Path], columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of the parts, in order, at most `BATCH_ROWS` at a time."""
     for path in paths:
-        with pq.ParquetFile(path) as file:
+        # Without these two, Arrow would read the whole part ahead into memory.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BUFFER) as file:
             yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)

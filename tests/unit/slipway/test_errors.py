@@ -15,7 +15,8 @@ def classes() -> dict[str, type[SlipwayError]]:
 def test_the_docstring_draws_the_tree_as_it_is() -> None:
     drawn: dict[str, str] = {}
     above: list[str] = []
-    for line in (errors.__doc__ or "").splitlines():
+    tree = (errors.__doc__ or "").split("\n\n", 1)[1]
+    for line in tree.splitlines():
         if found := re.match(r"^((?:[│ ]   )*(?:[├└]── )?)([A-Z]\w+)", line):
             depth = len(found[1]) // 4
             above[depth:] = [found[2]]
