@@ -1,6 +1,7 @@
 """The DAG `<collection>__nightly`, one per sound collection file: from the sources to a release that proved itself."""
 
 from airflow.sdk import DAG
+
 from slipway.config import Collection
 from slipway_airflow import tasks
 from slipway_airflow.assets import release_asset

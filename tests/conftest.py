@@ -1,5 +1,10 @@
-"""Fixtures that every test may ask for."""
+"""Fixtures and settings that every test shares."""
 
+from hypothesis import HealthCheck, settings
 from tests.support.s3_server import s3_server
 
 __all__ = ["s3_server"]
+
+# The same examples on every machine, and no deadline: a busy machine is no reason to fail.
+settings.register_profile("slipway", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("slipway")

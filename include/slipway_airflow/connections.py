@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slipway.errors import ConnectionMissing, InputError
 from slipway.run import Connection
@@ -35,13 +35,14 @@ def _find(name: str) -> AirflowConnection:
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
-        return AirflowConnection.get(name)
+        found: AirflowConnection = AirflowConnection.get(name)
     except AirflowNotFoundException:
         raise ConnectionMissing(
             f"there is no connection {name!r}: add it in the Airflow UI (Admin, Connections), with "
             f"`airflow connections add {name} --conn-uri …`, or as the environment variable "
             f"AIRFLOW_CONN_{name.upper()} of every worker; then run again"
         ) from None
+    return found
 
 
 def _url(found: AirflowConnection) -> str:
@@ -70,14 +71,14 @@ def _url_by_hook(found: AirflowConnection) -> str:
     from airflow.sdk.exceptions import AirflowException
 
     try:
-        hook = found.get_hook()
+        hook: Any = found.get_hook()  # type: ignore[no-untyped-call]
     except (AirflowException, ImportError):
         raise InputError(
             f"connection {found.conn_id!r} is of type {found.conn_type!r}, for which no Airflow provider is installed: "
             "install the provider on the workers, or correct the connection's type"
         ) from None
     try:
-        return hook.sqlalchemy_url.render_as_string(hide_password=False)
+        return str(hook.sqlalchemy_url.render_as_string(hide_password=False))
     except (AttributeError, NotImplementedError):  # hooks older than the property
         pass
     if not hasattr(hook, "get_sqlalchemy_engine"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from airflow.sdk.exceptions import AirflowFailException
+
 from slipway.errors import CorruptObject, InputError, Refused, SlipwayError, StoreDenied, disk_errors
 
 # The same input gives the same answer: a second try would only delay the alert.

@@ -19,6 +19,7 @@ from slipway_airflow.steps import step
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
     from slipway.manifest import Manifest
 
 RETURNED = "return_value"
@@ -167,7 +168,7 @@ def embed(shard: dict[str, int]) -> dict[str, Any]:
     from slipway.manifest import load
     from slipway.stages.embed import embed
 
-    get_current_context()["label"] = shard_label(shard)  # type: ignore[literal-required]
+    get_current_context()["label"] = shard_label(shard)  # type: ignore[typeddict-unknown-key]
     with open_run() as run:
         return asdict(embed(run, load(run.store, plan(run.run_id)), shard["shard"]))
 
@@ -244,7 +245,6 @@ def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates:
     from slipway.evaluation.gates import GateResult, Verdict
     from slipway.manifest import load
     from slipway.stages.release import release
-
     from slipway_airflow.assets import release_asset, release_facts
 
     context = get_current_context()
@@ -276,7 +276,6 @@ def report() -> str:
     from slipway.cli import show
     from slipway.layout import result as result_key
     from slipway.result import write
-
     from slipway_airflow.report import gather
 
     with open_run() as run:

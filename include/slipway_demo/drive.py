@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slipway_demo import local_run
 from slipway_demo.screen import Screen, quiet
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def main(arguments: list[str]) -> int:
 def _demo(screen: Screen, folder: Path, log: Path) -> int:
     started = time.monotonic()
     _fill(screen, folder)
-    dag = _prepare_airflow(screen)
+    dag = _prepare(screen)
     screen.say(f"\n  Airflow runs the DAG {dag.dag_id}\n")
-    dag_run = _run(screen, dag)
+    dag_run = local_run.run(dag, {"reason": "make demo"}, screen)
     made = _result(dag_run)
     if made is None or dag_run.state != "success":
         _explain(screen, dag_run, made, log)
@@ -83,42 +84,14 @@ def _fill(screen: Screen, folder: Path) -> None:
     screen.say(f"  ✓ {'sources':<18} {time.monotonic() - began:6.1f} s   {counts}")
 
 
-def _prepare_airflow(screen: Screen) -> DAG:
-    """Airflow's database, its pools, and the collection's DAG. Raises `ConfigError` when that cannot be parsed."""
-    began = time.monotonic()
-    screen.start("  … preparing Airflow")
-    from airflow.dag_processing.dagbag import DagBag
-    from airflow.utils.db import initdb
-    from slipway_airflow.pools import create_pools
+def _prepare(screen: Screen) -> DAG:
     from slipway_airflow.runs import NIGHTLY, dag_id
 
-    initdb()
-    create_pools()
-    bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
-    dag = bag.dags.get(dag_id(COLLECTION, NIGHTLY))
-    if dag is None:
-        raise RuntimeError("Airflow found no DAG: " + ("\n".join(bag.import_errors.values()) or "no collection file"))
+    began = time.monotonic()
+    screen.start("  … preparing Airflow")
+    dag = local_run.prepare(os.environ["AIRFLOW__CORE__DAGS_FOLDER"], dag_id(COLLECTION, NIGHTLY))
     screen.say(f"  ✓ {'airflow':<18} {time.monotonic() - began:6.1f} s   database, pools and DAG are ready")
     return dag
-
-
-def _run(screen: Screen, dag: DAG) -> DagRun:
-    import logging
-
-    from airflow.sdk.listener import get_listener_manager
-
-    from slipway_demo.watch import Watcher
-
-    watcher = Watcher(screen)
-    progress = logging.getLogger("slipway.progress")
-    listeners = get_listener_manager()
-    listeners.add_listener(watcher)
-    progress.addHandler(watcher)
-    try:
-        return dag.test(run_conf={"reason": "make demo"})
-    finally:
-        progress.removeHandler(watcher)
-        listeners.pm.unregister(watcher)
 
 
 def _store_url() -> str:

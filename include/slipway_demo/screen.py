@@ -22,7 +22,7 @@ class Screen:
         self._stream, self._moving = stream, stream.isatty()
         self._text = ""
         self._since = self._said = time.monotonic()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # Ctrl-C may come while a line is written
         if self._moving:
             threading.Thread(target=self._tick, daemon=True).start()
 

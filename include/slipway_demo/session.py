@@ -98,11 +98,19 @@ def members(session: int) -> list[int]:
 
 
 def _processes() -> list[int]:
-    proc = Path("/proc/self").parent
-    if (proc / "self").exists():
-        return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()]
+    """All processes that are at work; those that only wait to be collected by their parent are left out."""
+    proc = Path("/proc")
+    if (proc / "self" / "stat").exists():
+        return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit() and _is_at_work(entry)]
     listed = subprocess.run(["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=True)  # macOS
     return [int(line) for line in listed.stdout.split()]
+
+
+def _is_at_work(process: Path) -> bool:
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False  # it ended meanwhile
 
 
 def _session_of(process: int) -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from slipway.config import Encoder
 from slipway.encoders import Model, find_model
 from slipway.encoders.model import TOKENIZER, WEIGHTS

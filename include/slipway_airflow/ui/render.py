@@ -38,7 +38,11 @@ def run_page(collection: str, run_id: str, found: Mapping[str, Any], state: Mapp
 def releases_page(collections: list[dict[str, Any]]) -> str:
     """The page of all collections' releases."""
     sections = [
-        {**one, "rows": [view.release_row(row, one.get("withdrawn", {})) for row in one.get("releases", [])]}
+        {
+            **one,
+            "rows": [view.release_row(row, one.get("withdrawn", {})) for row in one.get("releases", [])],
+            "changes": [view.change_row(change) for change in one.get("changes", [])],
+        }
         for one in collections
     ]
     return page("releases.html", sections=sections)

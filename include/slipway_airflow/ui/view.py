@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,7 @@ from slipway.cleaning.reasons import MEANINGS
 from slipway.config.metrics import METRICS
 
 NONE = "–"
+LISTED = 20  # names shown of a list that can be long
 GOOD, BAD, PLAIN = "good", "bad", "plain"
 METRIC_GROUPS = {
     "Recall: what the index finds of the exact nearest": ("recall_at_1", "recall_at_10", "recall_at_100"),
@@ -45,7 +47,7 @@ def run_page(result: Mapping[str, Any]) -> dict[str, Any]:
         "index": _index(_mapping(result.get("index"))),
         "metrics": _metrics(_mapping(result.get("metrics"))),
         "slices": _slices(_mapping(result.get("by_slice"))),
-        "judged_missing": [str(one) for one in _list(result.get("judged_missing"))],
+        "judged_missing": _first([str(one) for one in _list(result.get("judged_missing"))]),
         "seconds": _seconds(_mapping(result.get("seconds"))),
     }
 
@@ -97,6 +99,13 @@ def release_row(release: Mapping[str, Any], withdrawn: Mapping[str, Any]) -> dic
     }
 
 
+def change_row(change: Mapping[str, Any]) -> dict[str, Any]:
+    """One change of serving.json. A run that its reason names already, in Airflow's spelling, is not named twice."""
+    run_id, why = str(change.get("run_id") or ""), str(change.get("why") or "")
+    named = run_id and run_id in re.sub(r"[^A-Za-z0-9_-]", "-", why)
+    return {**change, "at": moment(change.get("at")), "why": why, "run_id": "" if named else run_id}
+
+
 def count(value: Any) -> str:
     """12,345"""
     return f"{value:,.0f}" if _is_number(value) else NONE
@@ -133,6 +142,10 @@ def moment(value: Any) -> str:
         return f"{datetime.fromisoformat(str(value)).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     except ValueError:
         return str(value)
+
+
+def _first(names: list[str]) -> dict[str, Any]:
+    return {"names": names[:LISTED], "count": len(names), "more": max(0, len(names) - LISTED)}
 
 
 def _tiles(result: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -2,14 +2,15 @@ import random
 import subprocess
 import sys
 from functools import lru_cache
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from slipway.chunking import TITLE_SHARE, Chunker, Passage, chunk_hash
-from slipway.errors import ConfigError
 from tokenizers import Tokenizer
 
+from slipway.chunking import TITLE_SHARE, Chunker, Passage, chunk_hash
+from slipway.errors import ConfigError
 from tests.support.encoders import packaged_model
 
 PROMPT = "passage, to be found by those who ask: "
@@ -45,10 +46,8 @@ def cut(text: str, title: str = "", **how: object) -> list[Passage]:
 def prose(words: int, seed: int = 1) -> str:
     """Sentences and paragraphs of words of many kinds."""
     draw = random.Random(seed)
-    made = []
-    for _ in range(words):
-        made.append(draw.choice(WORDS) + draw.choice(["", "", "", "", ",", ".", ".\n\n"]))
-    return " ".join(made)
+    ends = ["", "", "", "", ",", ".", ".\n\n"]
+    return " ".join(draw.choice(WORDS) + draw.choice(ends) for _ in range(words))
 
 
 def longest(size: int) -> st.SearchStrategy[str]:
@@ -123,7 +122,7 @@ def test_overlap_is_there_and_bounded() -> None:
         made = cut(text, overlap=overlap, with_title=False)
         shared = [
             len(tokenizer().encode(text[later.start : earlier.end], add_special_tokens=False))
-            for earlier, later in zip(made, made[1:], strict=False)
+            for earlier, later in pairwise(made)
             if later.start < earlier.end
         ]
         assert all(count <= overlap for count in shared)
@@ -131,9 +130,9 @@ def test_overlap_is_there_and_bounded() -> None:
 
 
 def test_passages_end_at_paragraphs_where_they_can() -> None:
-    paragraphs = [" ".join(["index"] * 20) + "." for _ in range(6)]
+    paragraphs = [" ".join(["index"] * 40) + "." for _ in range(6)]
     text = "\n\n".join(paragraphs)
-    assert [text[passage.start : passage.end] for passage in cut(text, overlap=0)] == paragraphs
+    assert [text[passage.start : passage.end] for passage in cut(text, tokens=64, overlap=0)] == paragraphs
 
 
 def test_each_passage_carries_the_title_and_a_long_title_is_cut_to_its_share() -> None:
@@ -147,13 +146,14 @@ def test_each_passage_carries_the_title_and_a_long_title_is_cut_to_its_share() -
 
 
 def test_a_prompt_counts() -> None:
-    text = prose(300)
-    plain, prompted = cut(text, tokens=64), cut(text, tokens=64, prompt=PROMPT)
-    taken = len(tokenizer().encode(PROMPT, add_special_tokens=False))
+    text = " ".join(["index"] * 300)
+    prompt = PROMPT * 3
+    plain, prompted = cut(text, tokens=64), cut(text, tokens=64, prompt=prompt)
+    taken = len(tokenizer().encode(prompt, add_special_tokens=False))
     assert max(passage.tokens for passage in prompted) <= 64
     assert len(prompted) > len(plain)
-    assert not any(PROMPT in passage.text for passage in prompted)
-    assert cut("short", prompt=PROMPT)[0].tokens == cut("short")[0].tokens + taken
+    assert not any(prompt in passage.text for passage in prompted)
+    assert cut("short", tokens=64, prompt=prompt)[0].tokens == cut("short")[0].tokens + taken
 
 
 def test_a_prompt_that_leaves_no_room_is_refused() -> None:

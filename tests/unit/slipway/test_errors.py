@@ -3,6 +3,7 @@ import inspect
 import re
 
 import pytest
+
 from slipway import errors
 from slipway.errors import DiskFull, InputError, OperationError, Refused, SlipwayError, disk_errors
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from slipway import manifest
 from slipway.errors import CorruptObject, ObjectMissing, StateUnknown, StoreUnreachable
 from slipway.manifest import MANIFEST, SCHEMA, Draft, Manifest, SealedObject, canonical_json, fetch, find, fingerprint
 from slipway.storage.base import ObjectStore
 from slipway.storage.local import LocalStore
-
 from tests.support.memory_store import MemoryStore
 
 PLACE = "documents/ab12"

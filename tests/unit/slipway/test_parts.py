@@ -3,13 +3,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from slipway import parts
 from slipway.errors import CorruptObject, DiskFull, StoreUnreachable, disk_errors
 from slipway.manifest import Draft, find
 from slipway.parts import PartWriter, fetch_parts, read_batches
 from slipway.storage.base import ObjectStore
 from slipway.storage.local import LocalStore
-
 from tests.support.memory_store import MemoryStore
 
 PLACE = "runs/r/raw/api"
@@ -27,7 +27,7 @@ def texts(*values: str) -> pa.RecordBatch:
     return pa.record_batch({"n": pa.array(values, pa.string())})
 
 
-def written(store: ObjectStore, scratch: Path, *batches: pa.RecordBatch | pa.Table) -> tuple[list[str], list[object]]:
+def written(store: ObjectStore, scratch: Path, *batches: pa.RecordBatch) -> tuple[list[str], list[object]]:
     """Names of the parts, and all their values read back in order."""
     draft = a_draft(store)
     with PartWriter(draft, "raw", scratch / "writing") as writer:
@@ -46,7 +46,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 
 
 def test_rows_come_back_in_order_and_scratch_is_left_empty(store: ObjectStore, tmp_path: Path) -> None:
-    names, values = written(store, tmp_path, numbers(3, 1), pa.Table.from_batches([numbers(2, 5)]), numbers(4))
+    names, values = written(store, tmp_path, numbers(3, 1), numbers(2, 5), numbers(4))
     assert (names, values) == (["raw-00000.parquet"], [3, 1, 2, 5, 4])
     assert list((tmp_path / "writing").iterdir()) == []
 
@@ -57,6 +57,7 @@ def test_no_rows_make_no_part(store: ObjectStore, tmp_path: Path) -> None:
 
 
 def test_a_part_is_cut_when_it_has_enough_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "BATCH_ROWS", 1)
     monkeypatch.setattr(parts, "ROWS_PER_PART", 3)
     names, values = written(MemoryStore(), tmp_path, numbers(1, 2), numbers(3, 4), numbers(5, 6, 7), numbers(8))
     assert names == ["raw-00000.parquet", "raw-00001.parquet", "raw-00002.parquet"]
@@ -64,6 +65,7 @@ def test_a_part_is_cut_when_it_has_enough_rows(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_part_is_cut_when_it_has_enough_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "BATCH_BYTES", 1)
     monkeypatch.setattr(parts, "BYTES_PER_PART", 16)
     names, values = written(MemoryStore(), tmp_path, numbers(1), numbers(2), numbers(3))
     assert (names, values) == (["raw-00000.parquet", "raw-00001.parquet"], [1, 2, 3])
@@ -75,7 +77,20 @@ def test_another_schema_starts_another_part(store: ObjectStore, tmp_path: Path) 
     assert values == [1, "two", "three", 4]
 
 
-def test_an_error_adds_nothing_more_and_closes_the_file(tmp_path: Path) -> None:
+def test_rows_wait_for_each_other_and_make_one_row_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "BATCH_ROWS", 4)
+    store = MemoryStore()
+    draft = a_draft(store)
+    with PartWriter(draft, "raw", tmp_path) as writer:
+        for number in range(9):
+            writer.write(numbers(number))
+    path = fetch_parts(store, draft.seal({}), "raw", tmp_path)[0]
+    with pq.ParquetFile(path) as file:
+        assert [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] == [4, 4, 1]
+
+
+def test_an_error_adds_nothing_more_and_closes_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "BATCH_ROWS", 1)
     store = MemoryStore()
     draft = a_draft(store)
 

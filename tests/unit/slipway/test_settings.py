@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from slipway import settings
 from slipway.config import Collection
 

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
+
 from slipway import vectors
 from slipway.errors import CorruptObject, DiskFull, EncoderError, disk_errors
 from slipway.manifest import MANIFEST, Draft, Manifest
 from slipway.storage.base import ObjectStore
 from slipway.storage.local import LocalStore
-
 from tests.support.memory_store import MemoryStore
 
 ENCODER = "0123456789abcdef"

@@ -134,3 +134,18 @@ def test_pages_load_nothing_from_elsewhere():
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
     assert "frame-ancestors 'self'" in policy
+
+
+def test_a_long_list_is_cut():
+    page = run_page(whole_result(judged_missing=[f"api:{number}" for number in range(1200)]))
+    assert "does not hold: 1,200" in page
+    assert "and 1,180 more" in page
+    assert "api:19<" in page
+    assert "api:20<" not in page
+
+
+def test_a_run_that_its_reason_names_is_not_named_twice():
+    why = "run scheduled__2026-11-21T02:15:00+00:00 of pydocs__nightly"
+    change = {"at": "2026-11-21T02:20:00+00:00", "why": why, "run_id": "scheduled__2026-11-21T02-15-00-00-00"}
+    assert view.change_row(change)["run_id"] == ""
+    assert view.change_row({**change, "why": "by hand"})["run_id"] == change["run_id"]

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from slipway.config.cron import PRESETS, check_cron
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import ValidationError
+
 from slipway.config import Collection, LakeSource, SqlSource, collection_files, load_collection, load_file
 from slipway.errors import ConfigError
 

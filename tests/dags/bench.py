@@ -1,0 +1,127 @@
+"""A small collection, and runs of its DAG in this process: every task a task instance in Airflow's database."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.dags.topics import DOCUMENTS, GUIDES, QUERIES
+
+COLLECTION = """
+description: Short notes on many topics
+schedule: "15 2 * * *"
+sources:
+  - {{name: notes, kind: sql, connection: tiny_db, table: notes, id: id, title: "{{title}}", text: "{{body}}"}}
+  - {{name: guides, kind: lake, path: {folder}/lake, id: guide_id, title: "{{title}}", text: "{{body}}"}}
+encoder: minilm
+embed: {{shard_tokens: 1000}}
+golden: {{queries: {folder}/golden.jsonl}}
+gates: {gates}
+"""
+GATES = "{recall_at_10: 0.99, hit_rate_at_10: 0.9, documents: 50}"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished run: its state, its tasks' states by "task" or "task[index]", its result and its XComs."""
+
+    state: str
+    tasks: dict[str, str]
+    labels: list[str]
+    result: dict[str, Any]
+    xcoms: list[str]
+
+
+class Bench:
+    """The collection `tiny`: ~60 notes in SQLite, a few guides in Parquet, the packaged MiniLM, golden queries."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "store" / "tiny"
+        self.write_notes(DOCUMENTS)
+        self._write_guides()
+        lines = (
+            {"query_id": f"q{number}", "query": query, "relevant": {document: 3}}
+            for number, (query, document) in enumerate(QUERIES)
+        )
+        (folder / "golden.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        self.describe()
+
+    def describe(self, gates: str = GATES) -> None:
+        """Write the collection file."""
+        file = self.folder / "collections" / "tiny.yaml"
+        file.write_text(COLLECTION.format(folder=self.folder, gates=gates))
+
+    def write_notes(self, rows: list[tuple[str | None, str, str | None]]) -> None:
+        """Replace the rows of the table `notes`."""
+        with sqlite3.connect(self.folder / "tiny.db") as database:
+            database.execute("DROP TABLE IF EXISTS notes")
+            database.execute("CREATE TABLE notes (id TEXT, title TEXT, body TEXT)")
+            database.executemany("INSERT INTO notes VALUES (?, ?, ?)", rows)
+        database.close()
+
+    def _write_guides(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        (self.folder / "lake").mkdir()
+        names = ("guide_id", "title", "body")
+        table = pa.table(dict(zip(names, map(list, zip(*GUIDES, strict=True)), strict=True)))
+        pq.write_table(table, self.folder / "lake" / "guides.parquet")
+
+    def run(self, **conf: Any) -> Ran:
+        """Run the DAG `tiny__nightly` to its end."""
+        from airflow.dag_processing.dagbag import DagBag
+
+        from tests.dags.conftest import ROOT
+
+        bag = DagBag(str(ROOT / "dags"))
+        assert not bag.import_errors
+        return _ran(bag.dags["tiny__nightly"].test(run_conf=conf), self.store)
+
+    def serving(self) -> dict[str, Any] | None:
+        """serving.json, or None before the first release."""
+        file = self.store / "serving.json"
+        return json.loads(file.read_text()) if file.exists() else None
+
+
+def _ran(dag_run: Any, store: Path) -> Ran:
+    from slipway_airflow.runs import run_key
+
+    instances = dag_run.get_task_instances()
+    result = store / "runs" / run_key(dag_run.run_id) / "result.json"
+    return Ran(
+        state=str(dag_run.state),
+        tasks={_name(one): str(one.state) for one in instances},
+        labels=sorted(one.rendered_map_index for one in instances if one.rendered_map_index),
+        result=json.loads(result.read_text()),
+        xcoms=_xcoms(dag_run.run_id),
+    )
+
+
+def _name(instance: Any) -> str:
+    return instance.task_id if instance.map_index < 0 else f"{instance.task_id}[{instance.map_index}]"
+
+
+def _xcoms(run_id: str) -> list[str]:
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        values = session.scalars(select(XComModel.value).where(XComModel.run_id == run_id))
+        return [json.dumps(value) for value in values]
+
+
+def asset_events(name: str) -> list[dict[str, Any]]:
+    """The extras of an asset's events, oldest first."""
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    query = select(AssetEvent).join(AssetModel, AssetModel.id == AssetEvent.asset_id).where(AssetModel.name == name)
+    with create_session() as session:
+        return [dict(event.extra) for event in session.scalars(query.order_by(AssetEvent.id))]
