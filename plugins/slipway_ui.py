@@ -1,8 +1,7 @@
 """Airflow UI: "Result" on every nightly run, "Releases" in the navigation. The pages are in slipway_airflow.ui."""
 
-from typing import Any, ClassVar
-
 from airflow.plugins_manager import AirflowPlugin
+
 from slipway_airflow.ui.lazy import LazyApp
 
 # Addresses are relative, so that they hold where Airflow is served below a path.
@@ -18,8 +17,8 @@ class SlipwayUi(AirflowPlugin):
     """Read-only pages, mounted in the API server."""
 
     name = "slipway"
-    fastapi_apps: ClassVar[list[Any]] = [{"app": LazyApp(), "url_prefix": MOUNTED, "name": "Slipway"}]
-    external_views: ClassVar[list[Any]] = [
+    fastapi_apps = [{"app": LazyApp(), "url_prefix": MOUNTED, "name": "Slipway"}]  # noqa: RUF012 - as Airflow declares it
+    external_views = [  # noqa: RUF012 - as Airflow declares it
         {
             "name": "Result",
             "href": "slipway/dags/{DAG_ID}/runs/{RUN_ID}",

@@ -94,6 +94,7 @@ def _index(candidate: Manifest, evaluation: Manifest | None) -> dict[str, Any]:
 def _judged(steps: Steps) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if steps.evaluation:
+        found["evaluation"] = steps.evaluation.place
         found["metrics"] = dict(steps.evaluation.facts["metrics"])
         found["by_slice"] = steps.evaluation.facts.get("by_slice", {})
         found["judged_missing"] = steps.evaluation.facts.get("judged_missing", [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -46,6 +47,7 @@ def step(hours: float, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
             retry_exponential_backoff=2,
             max_retry_delay=LAST_RETRY,
             execution_timeout=timedelta(hours=hours),
+            doc_md=inspect.getdoc(body),  # mapped tasks do not take it from the docstring by themselves
             **settings,
         )(measured)
 

@@ -304,7 +304,7 @@ def _check_parameters(context: Context) -> None:
 
 def _who(context: Context) -> str:
     dag_run = context["dag_run"]
-    return dag_run.triggering_user_name or f"airflow ({dag_run.run_type})"
+    return dag_run.triggering_user_name or f"airflow ({dag_run.run_type.value})"
 
 
 def _why(context: Context) -> str:

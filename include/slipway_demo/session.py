@@ -31,7 +31,9 @@ class Session:
     def __init__(self, record: Path) -> None:
         self._record = record
 
-    def start(self, command: Sequence[str], environment: Mapping[str, str], log: Path, note: str) -> subprocess.Popen:
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str], log: Path, note: str
+    ) -> subprocess.Popen[bytes]:
         """Start the tree, its output appended to `log`. Raises `AlreadyRunning`."""
         self._record.parent.mkdir(parents=True, exist_ok=True)
         with self._record.open("a+") as held, log.open("ab") as output:

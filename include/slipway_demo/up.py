@@ -104,7 +104,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _make_ready(project: Path, api: AirflowApi, started: subprocess.Popen, environment: dict[str, str]) -> None:
+def _make_ready(project: Path, api: AirflowApi, started: subprocess.Popen[bytes], environment: dict[str, str]) -> None:
     _wait_until_healthy(project, api, started)
     made = subprocess.run(
         [sys.executable, "-m", "slipway_airflow.pools"], env=environment, capture_output=True, text=True, check=False
@@ -116,7 +116,7 @@ def _make_ready(project: Path, api: AirflowApi, started: subprocess.Popen, envir
     _wait_for_dag(api)
 
 
-def _wait_until_healthy(project: Path, api: AirflowApi, started: subprocess.Popen) -> None:
+def _wait_until_healthy(project: Path, api: AirflowApi, started: subprocess.Popen[bytes]) -> None:
     say("Starting Airflow (most of a minute on two cores) …")
     began, said = time.monotonic(), ""
     while True:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-
-from tests.dags.topics import DOCUMENTS, GUIDES, QUERIES
 
 COLLECTION = """
 description: Short notes on many topics
@@ -21,6 +22,30 @@ embed: {{shard_tokens: 1000}}
 golden: {{queries: {folder}/golden.jsonl}}
 gates: {gates}
 """
+# Sixty notes that share few words, some guides, and queries with the number of the one note that answers each.
+NOTES = [
+    (f"n{number:02d}", *line.split(": ", 1))
+    for number, line in enumerate((Path(__file__).parent / "notes.txt").read_text(encoding="utf-8").splitlines())
+]
+GUIDES = [
+    ("g1", "Cooking at home", "Advice for a small kitchen: sharp knives, one good pan, and tasting as you go along."),
+    ("g2", "Gardens in spring", "What to do in March: clear the beds, sow early greens, and mend the fence."),
+    ("g3", "Winter on the road", "How to drive on snow and ice: gentle steering, early braking, twice the distance."),
+]
+QUERIES = [
+    ("how do I bake a loaf", 0),
+    ("flat bike wheel puncture", 1),
+    ("declare income to the state", 2),
+    ("growing tomatos", 3),
+    ("first moves in chess", 4),
+    ("restring a guitar", 5),
+    ("camping when it is wet", 6),
+    ("faucet leaks", 13),
+    ("what to do when you burn your hand", 14),
+    ("prepare for a long distance race", 16),
+    ("photographs of the night sky", 20),
+    ("flat car will not start", 33),
+]
 GATES = "{recall_at_10: 0.99, hit_rate_at_10: 0.9, documents: 50}"
 
 
@@ -41,11 +66,11 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.store = folder / "store" / "tiny"
-        self.write_notes(DOCUMENTS)
+        self.write_notes(NOTES)
         self._write_guides()
         lines = (
-            {"query_id": f"q{number}", "query": query, "relevant": {document: 3}}
-            for number, (query, document) in enumerate(QUERIES)
+            {"query_id": f"q{note:02d}", "query": query, "relevant": {f"notes:n{note:02d}": 3}}
+            for query, note in QUERIES
         )
         (folder / "golden.jsonl").write_text("\n".join(map(json.dumps, lines)))
         self.describe()
@@ -55,7 +80,7 @@ class Bench:
         file = self.folder / "collections" / "tiny.yaml"
         file.write_text(COLLECTION.format(folder=self.folder, gates=gates))
 
-    def write_notes(self, rows: list[tuple[str | None, str, str | None]]) -> None:
+    def write_notes(self, rows: Sequence[tuple[str, str, str]]) -> None:
         """Replace the rows of the table `notes`."""
         with sqlite3.connect(self.folder / "tiny.db") as database:
             database.execute("DROP TABLE IF EXISTS notes")
@@ -72,15 +97,16 @@ class Bench:
         table = pa.table(dict(zip(names, map(list, zip(*GUIDES, strict=True)), strict=True)))
         pq.write_table(table, self.folder / "lake" / "guides.parquet")
 
-    def run(self, **conf: Any) -> Ran:
+    def run(self, retry_delay: timedelta | None = None, **conf: Any) -> Ran:
         """Run the DAG `tiny__nightly` to its end."""
         from airflow.dag_processing.dagbag import DagBag
 
-        from tests.dags.conftest import ROOT
-
-        bag = DagBag(str(ROOT / "dags"))
+        bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
         assert not bag.import_errors
-        return _ran(bag.dags["tiny__nightly"].test(run_conf=conf), self.store)
+        dag = bag.dags["tiny__nightly"]
+        for task in dag.tasks if retry_delay is not None else ():
+            task.retry_delay = retry_delay
+        return _ran(dag.test(run_conf=conf), self.store)
 
     def serving(self) -> dict[str, Any] | None:
         """serving.json, or None before the first release."""

@@ -14,6 +14,7 @@ from slipway.errors import IndexRefused
 from slipway.index.spec import Spec, check_trainable
 
 ADD_STEP = 65_536  # vectors added at once
+MIN_LINKS = 2  # with fewer, FAISS ends the process instead of raising an error
 METRICS = {"inner_product": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
 
 
@@ -30,14 +31,15 @@ def build(
     which threads insert, so two builds of equal vectors are equal in quality, not in bytes.
     Raises `IndexRefused` when the spec is not one, or there are too few vectors to train it.
     """
-    check_trainable(spec, len(vectors))
+    check_trainable(spec, len(vectors), train_vectors)
     index = make(spec, vectors.shape[1], ef_construction)
     if not index.is_trained:
+        sample = training_sample(vectors, train_vectors, spec.seed)
         try:
-            index.train(training_sample(vectors, train_vectors, spec.seed))
+            index.train(sample)
         except RuntimeError as error:
             raise IndexRefused(
-                f"index spec {spec.factory} cannot be trained on {len(vectors):,} vectors: {_short(error)}"
+                f"index spec {spec.factory} cannot be trained on {len(sample):,} vectors: {_short(error)}"
             ) from error
     for start in range(0, len(vectors), ADD_STEP):
         index.add(np.ascontiguousarray(vectors[start : start + ADD_STEP]))
@@ -46,14 +48,17 @@ def build(
 
 
 def make(spec: Spec, dimension: int, ef_construction: int) -> Any:
-    """An empty FAISS index. Raises `IndexRefused` when FAISS does not understand the factory string."""
+    """An empty FAISS index. Raises `IndexRefused` when the factory string is not one that it can build and serve."""
+    if spec.lists == 0 or (spec.links is not None and spec.links < MIN_LINKS):
+        raise _refused(spec, dimension, f"it needs at least one list, and a graph at least {MIN_LINKS} links a node")
     try:
         index = faiss.index_factory(dimension, spec.factory, METRICS[spec.metric])
     except RuntimeError as error:
-        raise IndexRefused(
-            f"index spec {spec.factory!r} is not one that FAISS can build for dimension {dimension}: {_short(error)}; "
-            f"correct index.spec, or use auto"
-        ) from error
+        raise _refused(spec, dimension, _short(error)) from error
+    if index.metric_type != METRICS[spec.metric]:
+        raise _refused(spec, dimension, f"FAISS has it only for another metric than {spec.metric}")
+    if isinstance(index, faiss.IndexIDMap):
+        raise _refused(spec, dimension, "row numbers are the ids, so leave IDMap out")
     if spec.is_hnsw:
         faiss.ParameterSpace().set_index_parameter(index, "efConstruction", ef_construction)
     if spec.lists:
@@ -83,8 +88,15 @@ def write(index: Any, path: Path) -> None:
 
 
 def read(path: Path) -> Any:
-    """Read an index file whose checksum was verified before; memory-mapped where FAISS allows it."""
+    """Read an index file, whose checksum was verified before, into memory. Raises RuntimeError when it is not one."""
     return faiss.read_index(str(path))
+
+
+def _refused(spec: Spec, dimension: int, why: str) -> IndexRefused:
+    return IndexRefused(
+        f"index spec {spec.factory!r} is not one that FAISS can build for dimension {dimension}: {why}; "
+        f"correct index.spec, or use auto"
+    )
 
 
 def _short(error: Exception) -> str:

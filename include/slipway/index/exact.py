@@ -17,7 +17,7 @@ def exact_neighbours(
     """Scores and row numbers of the k nearest rows of `vectors` for each query, best first: two (q, k) arrays.
 
     k is cut to the number of vectors. `vectors` may be memory-mapped: it is read forwards, a block at a time.
-    Equal scores are ordered by row number.
+    Equal scores are ordered by row number; of rows that tie for the last place, any may be the one that is there.
     """
     k = min(k, len(vectors))
     merged: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None

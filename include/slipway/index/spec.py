@@ -14,6 +14,9 @@ HNSW_BELOW = 1_000_000
 MIN_PER_CENTROID = 39  # below this FAISS warns that k-means has too few points per centroid
 
 
+_MULTIPLES = {"": 1, "k": 1 << 10, "M": 1 << 20}  # FAISS's: IVF64k is IVF65536
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """A resolved index spec. `reason` says in a sentence why this one."""
@@ -26,13 +29,19 @@ class Spec:
     @property
     def lists(self) -> int | None:
         """The number of inverted lists of an IVF spec, else None."""
-        found = re.search(r"IVF(\d+)", self.factory)
-        return int(found[1]) if found else None
+        found = re.search(r"IVF(\d+)([kM]?)", self.factory)
+        return int(found[1]) * _MULTIPLES[found[2]] if found else None
 
     @property
     def is_hnsw(self) -> bool:
         """Whether the top-level index is an HNSW graph (an HNSW coarse quantiser does not count)."""
         return bool(re.search(r"(^|,)HNSW", self.factory)) and self.lists is None
+
+    @property
+    def links(self) -> int | None:
+        """The number of links per node of an HNSW graph, of the coarse quantiser too, where the spec names it."""
+        found = re.search(r"HNSW(\d+)", self.factory)
+        return int(found[1]) if found else None
 
     @property
     def refines(self) -> bool:
@@ -55,18 +64,31 @@ def resolve(index: Index, vectors: int, dimension: int) -> Spec:
     if vectors < HNSW_BELOW:
         return Spec("HNSW32", index.metric, index.seed, f"a graph, as there are fewer than {HNSW_BELOW:,} vectors")
     lists = 2 ** round(math.log2(4 * math.sqrt(vectors)))
-    codes = max(1, dimension // 4)
-    factory = f"IVF{lists},PQ{codes}x4fs,Refine(SQ8)"
+    factory = f"IVF{lists},{_codes(dimension)}"
     return Spec(factory, index.metric, index.seed, f"compressed lists, as there are {HNSW_BELOW:,} vectors or more")
 
 
-def check_trainable(spec: Spec, vectors: int) -> None:
-    """Raise `IndexRefused` when there are fewer vectors than the spec's centroids need."""
-    needed = spec.centroids
-    if vectors < max(needed, 1):
+def _codes(dimension: int) -> str:
+    """Fast-scan product quantisation of about four numbers a code, refined; 8-bit numbers where that does not divide.
+
+    A product quantiser cuts a vector into equal pieces, so the number of codes must divide the dimension.
+    """
+    codes = next((count for count in range(dimension // 4, 0, -1) if dimension % count == 0), 0)
+    return f"PQ{codes}x4fs,Refine(SQ8)" if codes * 8 >= dimension else "SQ8"
+
+
+def check_trainable(spec: Spec, vectors: int, train_vectors: int) -> None:
+    """Raise `IndexRefused` when there are, or may be trained on, fewer vectors than the spec's centroids need."""
+    needed = max(spec.centroids, 1)
+    if vectors < needed:
         raise IndexRefused(
-            f"index spec {spec.factory} needs at least {max(needed, 1):,} vectors to train on (better "
+            f"index spec {spec.factory} needs at least {needed:,} vectors to train on (better "
             f"{needed * MIN_PER_CENTROID:,}), but there are {vectors:,}; use spec: auto or a spec with fewer lists"
+        )
+    if train_vectors < needed:
+        raise IndexRefused(
+            f"index spec {spec.factory} needs at least {needed:,} vectors to train on (better "
+            f"{needed * MIN_PER_CENTROID:,}), but index.train_vectors is {train_vectors:,}; raise it"
         )
 
 

@@ -14,6 +14,7 @@ from slipway.index.exact import recall
 from slipway.index.spec import Spec, default_parameters
 
 TARGET = 0.99  # recall@10 on the tuning queries
+PLATEAU = 0.001  # of recall, not worth a dearer rung
 MIN_QUERIES = 20  # fewer tell too little
 
 
@@ -33,16 +34,19 @@ def tune(
     if len(queries) < MIN_QUERIES:
         set_parameters(index, parameters)
         return parameters, f"defaults: {len(queries)} tuning queries are too few to tune on (at least {MIN_QUERIES})"
-    found = 0.0
+    tried: list[tuple[float, dict[str, int]]] = []
     for rung in _ladder(spec, asked, parameters):
         set_parameters(index, rung)
         found = recall(index.search(queries, 10)[1], truth, 10)
         if found >= target:
             return rung, f"smallest tried with recall@10 of {target} on {len(queries)} tuning queries ({found:.3f})"
-        parameters = rung
-    return (
-        parameters,
-        f"largest tried; recall@10 on {len(queries)} tuning queries is {found:.3f}, under the aim of {target}",
+        tried.append((found, rung))
+    best = max(found for found, _ in tried)
+    found, rung = next((found, rung) for found, rung in tried if found >= best - PLATEAU)
+    set_parameters(index, rung)
+    return rung, (
+        f"smallest tried of those that find the most; recall@10 on {len(queries)} tuning queries is {found:.3f}, "
+        f"under the aim of {target}"
     )
 
 

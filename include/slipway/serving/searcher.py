@@ -41,10 +41,10 @@ class Searcher:
     def __init__(self, files: Mapping[str, Path], parameters: Mapping[str, int]) -> None:
         try:
             self.index = read(files[artifact.INDEX])
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             raise CorruptObject(f"{artifact.INDEX} cannot be read by FAISS: {str(error)[-200:]}") from error
-        self._rows = artifact.open_arrow(files[artifact.ROWS])
-        self._documents = artifact.open_arrow(files[artifact.DOCUMENTS])
+        self._rows = artifact.open_arrow(files[artifact.ROWS], artifact.ROWS_SCHEMA)
+        self._documents = artifact.open_arrow(files[artifact.DOCUMENTS], artifact.DOCUMENTS_SCHEMA)
         self.dimension = int(self.index.d)
         self.vectors = int(self.index.ntotal)
         self.documents = int(self._documents.num_rows)
@@ -53,7 +53,8 @@ class Searcher:
                 f"the index holds {self.vectors:,} vectors, {artifact.ROWS} has {self._rows.num_rows:,} rows"
             )
         self._owners = _Owners(self._rows["documents"])
-        if self._owners.ordinals.size and int(self._owners.ordinals.max()) >= self.documents:
+        ordinals = self._owners.ordinals
+        if ordinals.size and not (ordinals.min() >= 0 and ordinals.max() < self.documents):
             raise CorruptObject(f"{artifact.ROWS} names a document that {artifact.DOCUMENTS} does not have")
         self.higher_is_nearer = self.index.metric_type == 0
         set_parameters(self.index, dict(parameters))
@@ -65,18 +66,29 @@ class Searcher:
     def nearest_documents(self, vectors: npt.NDArray[np.float32], k: int) -> list[list[tuple[int, float, int]]]:
         """(document ordinal, score, row) of the k nearest documents of each query vector; a document counts once.
 
-        A document may have many passages, so rows are asked for in growing numbers until k documents are there.
+        A document may have many passages, so rows are asked for in growing numbers until k documents are there, or
+        the index has no more to give.
         """
         queries = self.checked(vectors)
         if k < 1:
             raise InputError(f"k must be at least 1, got {k}")
-        wanted = min(self.vectors, max(2 * k, 16))
-        while True:
-            scores, rows = self.index.search(queries, wanted)
-            ranked = [self.documents_of(r, s, k) for r, s in zip(rows, scores, strict=True)]
-            if wanted >= self.vectors or all(len(found) == k for found in ranked):
-                return ranked
+        wanted = self.rows_asked(k)
+        ranked: list[list[tuple[int, float, int]]] = [[] for _ in queries]
+        short = np.arange(len(queries))
+        while short.size:
+            scores, rows = self.index.search(queries[short], wanted)
+            for query, found, its_scores in zip(short, rows, scores, strict=True):
+                ranked[query] = self.documents_of(found, its_scores, k)
+            if wanted == self.vectors:
+                break
+            more = rows[:, -1] >= 0  # else FAISS visited all that its parameters let it visit
+            short = np.array([q for q, has_more in zip(short, more, strict=True) if has_more and len(ranked[q]) < k])
             wanted = min(self.vectors, wanted * 4)
+        return ranked
+
+    def rows_asked(self, k: int) -> int:
+        """How many rows a search for k documents asks the index for at first."""
+        return min(self.vectors, max(2 * k, 16))
 
     def documents_of(
         self, rows: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], k: int

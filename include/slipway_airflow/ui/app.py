@@ -13,10 +13,10 @@ from airflow.models.dag import DagModel
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from slipway.errors import InputError, SlipwayError, TransientError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from slipway.errors import InputError, SlipwayError, TransientError
 from slipway_airflow.runs import run_key
 from slipway_airflow.ui import render, runs, store
 from slipway_airflow.ui.lazy import Message, Receive, Scope, Send

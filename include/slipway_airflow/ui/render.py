@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from slipway_airflow.ui import view
+from slipway_airflow.ui import formats, view
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -83,7 +83,7 @@ def _environment() -> Environment:
     made = Environment(loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     made.globals["style"] = Markup(_own("style.css"))  # noqa: S704 - a file of this package
     made.globals["script"] = Markup(_own("theme.js"))  # noqa: S704 - a file of this package
-    made.filters |= {"count": view.count, "moment": view.moment}
+    made.filters |= {"count": formats.count, "moment": formats.moment}
     return made
 
 

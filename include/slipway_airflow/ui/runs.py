@@ -56,6 +56,6 @@ def _tasks(session: Session, dag_id: str, run_id: str) -> tuple[TaskCount, ...]:
         .where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
         .group_by(TaskInstance.task_id, TaskInstance.state)
     ).all()
-    begun = sorted((row for row in rows if row[3]), key=lambda row: row[3])
+    begun = sorted((row for row in rows if row[3]), key=lambda row: str(row[3]))
     waiting = sorted((row for row in rows if not row[3]), key=lambda row: str(row[0]))
     return tuple(TaskCount(row[0], str(row[1]) if row[1] else None, row[2]) for row in [*begun, *waiting])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from slipway.cleaning.reasons import MEANINGS
 from slipway.config.metrics import METRICS
+from slipway_airflow.report import STAGES
+from slipway_airflow.ui.formats import NONE, count, duration, is_number, milliseconds, moment, share, size
 
-NONE = "–"
 LISTED = 20  # names shown of a list that can be long
 GOOD, BAD, PLAIN = "good", "bad", "plain"
 METRIC_GROUPS = {
@@ -106,44 +106,6 @@ def change_row(change: Mapping[str, Any]) -> dict[str, Any]:
     return {**change, "at": moment(change.get("at")), "why": why, "run_id": "" if named else run_id}
 
 
-def count(value: Any) -> str:
-    """12,345"""
-    return f"{value:,.0f}" if _is_number(value) else NONE
-
-
-def share(value: Any) -> str:
-    """0.987"""
-    return f"{value:.3f}" if _is_number(value) else NONE
-
-
-def milliseconds(value: Any) -> str:
-    """1.23 ms"""
-    return f"{value:.3g} ms" if _is_number(value) else NONE
-
-
-def size(value: Any) -> str:
-    """12.3 MiB"""
-    return f"{value / 2**20:,.1f} MiB" if _is_number(value) else NONE
-
-
-def duration(value: Any) -> str:
-    """0.4 s, 12 s, 3 min 20 s"""
-    if not _is_number(value):
-        return NONE
-    if value < 10:
-        return f"{value:.1f} s"
-    minutes, seconds = divmod(round(value), 60)
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-
-
-def moment(value: Any) -> str:
-    """2026-11-21 02:15 UTC, of an ISO 8601 time; anything else as it is."""
-    try:
-        return f"{datetime.fromisoformat(str(value)).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    except ValueError:
-        return str(value)
-
-
 def _first(names: list[str]) -> dict[str, Any]:
     return {"names": names[:LISTED], "count": len(names), "more": max(0, len(names) - LISTED)}
 
@@ -218,15 +180,21 @@ def _metrics(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _slices(by_slice: Mapping[str, Any]) -> dict[str, Any]:
     named = {str(name): _mapping(values) for name, values in by_slice.items()}
-    columns = list(dict.fromkeys(metric for values in named.values() for metric in values))
+    columns = sorted({str(metric) for values in named.values() for metric in values}, key=lambda m: _place(m, METRICS))
     rows = [(name, [share(values.get(metric)) for metric in columns]) for name, values in named.items()]
     return {"columns": columns, "rows": rows}
 
 
 def _seconds(seconds: Mapping[str, Any]) -> dict[str, Any]:
-    spent = _numbers(seconds)
+    spent = dict(sorted(_numbers(seconds).items(), key=lambda item: _place(item[0], STAGES)))
     rows = [{"stage": stage, "text": duration(value), "value": value} for stage, value in spent.items()]
     return {"rows": rows, "longest": max([*spent.values(), 0.001]), "total": duration(sum(spent.values()))}
+
+
+def _place(name: str, order: Iterable[str]) -> tuple[int, str]:
+    """Stored objects have their keys in alphabetical order; people read them in the order of the work."""
+    known = list(order)
+    return (known.index(name) if name in known else len(known), name)
 
 
 def _value(metric: str, value: Any) -> str:
@@ -237,12 +205,8 @@ def _meaning(metric: str) -> str:
     return METRICS[metric].meaning if metric in METRICS else ""
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
-
-
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    return {str(name): value for name, value in values.items() if _is_number(value)}
+    return {str(name): value for name, value in values.items() if is_number(value)}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

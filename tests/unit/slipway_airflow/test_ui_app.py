@@ -1,11 +1,11 @@
 """The pages' application: who may see what, and what it answers when something is wrong."""
 
 import pytest
+
 from slipway import layout
 from slipway.errors import StoreUnreachable
 from slipway.storage import open_store
-
-from .results import HOSTILE, release, store_result, whole_result
+from tests.unit.slipway_airflow.results import HOSTILE, release, store_result, whole_result
 
 RUN = "/dags/pydocs__nightly/runs/manual__1"
 EVERY = (RUN, f"/api{RUN}", "/releases", "/api/releases", "/api/releases/pydocs")
@@ -44,6 +44,7 @@ def known_runs(monkeypatch):
 @pytest.fixture
 def client(airflow_tables, root, known_runs):
     from fastapi.testclient import TestClient
+
     from slipway_airflow.ui.app import build_app
 
     return TestClient(build_app(), raise_server_exceptions=False)
@@ -264,6 +265,7 @@ def test_a_dag_run_is_found_in_airflows_database(airflow_tables):
     from airflow.utils.session import create_session
     from airflow.utils.state import DagRunState
     from airflow.utils.types import DagRunType
+
     from slipway_airflow.ui.runs import find_run
 
     with create_session() as session:

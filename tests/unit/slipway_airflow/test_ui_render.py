@@ -1,9 +1,9 @@
 """Pages from stored numbers, without Airflow."""
 
 import pytest
-from slipway_airflow.ui import render, view
 
-from .results import HOSTILE, whole_result
+from slipway_airflow.ui import render, view
+from tests.unit.slipway_airflow.results import HOSTILE, whole_result
 
 DONE = {"state": "success", "started_at": "2026-11-21T02:15:00+00:00", "going": False, "tasks": (), "failed_tasks": []}
 
@@ -149,3 +149,9 @@ def test_a_run_that_its_reason_names_is_not_named_twice():
     change = {"at": "2026-11-21T02:20:00+00:00", "why": why, "run_id": "scheduled__2026-11-21T02-15-00-00-00"}
     assert view.change_row(change)["run_id"] == ""
     assert view.change_row({**change, "why": "by hand"})["run_id"] == change["run_id"]
+
+
+def test_stages_stand_in_the_order_of_the_work():
+    page = run_page(whole_result(seconds={"chunk": 1.0, "embed": 2.0, "extract": 3.0, "other": 4.0}))
+    places = [page.index(f"<th>{stage}</th>") for stage in ("extract", "chunk", "embed", "other")]
+    assert places == sorted(places)

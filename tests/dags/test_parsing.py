@@ -1,0 +1,190 @@
+"""What Airflow sees when it parses the DAG files: which DAGs, how they are wired, and what parsing costs."""
+
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+
+from tests.dags.bench import COLLECTION, GATES
+from tests.dags.conftest import ROOT
+
+HEAVY = ("torch", "sentence_transformers", "transformers", "faiss", "boto3", "pandas", "pyarrow", "duckdb", "numpy")
+ORDER = (
+    "preflight", "extract", "clean", "snapshot", "compare", "chunk",
+    "plan", "embed", "index", "evaluate", "gate", "release", "report",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    """The DAGs of the collections that come with the project."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLIPWAY_COLLECTIONS", str(ROOT / "include" / "collections"))
+        return parse()
+
+
+def parse():
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(str(ROOT / "dags"))
+
+
+def describe(folder, name, **fields):
+    text = COLLECTION.format(folder=folder, gates=GATES)
+    for field, value in fields.items():
+        text += f"{field}: {value}\n"
+    (folder / f"{name}.yaml").write_text(text)
+
+
+def test_there_is_one_nightly_dag_for_each_collection_and_no_import_error(shipped):
+    assert not shipped.import_errors
+    assert set(shipped.dag_ids) == {"pydocs__nightly"}
+
+
+def test_two_collections_give_two_dags(collections):
+    describe(collections, "first")
+    describe(collections, "second")
+    bag = parse()
+    assert set(bag.dag_ids) == {"first__nightly", "second__nightly"}
+    assert not bag.import_errors
+
+
+def test_a_broken_collection_file_is_an_import_error_and_takes_no_other_dag_down(collections):
+    describe(collections, "good")
+    describe(collections, "bad", chunk="{tokens: many}")
+    bag = parse()
+    assert set(bag.dag_ids) == {"good__nightly"}
+    [(file, message)] = bag.import_errors.items()
+    assert file.endswith("collections_check.py")
+    assert "bad.yaml: field chunk.tokens: got 'many'" in message
+    assert "good.yaml" not in message
+
+
+def test_every_broken_file_is_named(collections):
+    (collections / "one.yaml").write_text("{")
+    (collections / "two.yaml").write_text("description: no sources\n")
+    [message] = parse().import_errors.values()
+    assert "2 broken collection files" in message
+    assert "one.yaml" in message
+    assert "two.yaml: field sources" in message
+
+
+def test_a_missing_folder_of_collections_is_an_import_error(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLIPWAY_COLLECTIONS", str(tmp_path / "nowhere"))
+    bag = parse()
+    assert not bag.dag_ids
+    [message] = bag.import_errors.values()
+    assert "no such folder of collection files" in message
+
+
+def test_parsing_imports_nothing_heavy_that_airflow_does_not_import_itself(collections):
+    """In a fresh process, since this one has imported the lot by now."""
+    describe(collections, "tiny")
+    airflow = "import airflow.sdk, airflow.sdk.exceptions"
+    dags = "\n".join(
+        f"import runpy; runpy.run_path({str(ROOT / 'dags' / name)!r})"
+        for name in ("nightly.py", "collections_check.py")
+    )
+    assert imported(airflow + "\n" + dags) - imported(airflow) == set()
+
+
+def imported(program):
+    """The heavy modules that a fresh process has after running a program."""
+    program += f"\nimport sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(eval(done.stdout.splitlines()[-1]))
+
+
+def test_the_stages_follow_each_other_in_the_pipelines_order(shipped):
+    dag = shipped.dags["pydocs__nightly"]
+    assert set(dag.task_ids) == set(ORDER)
+    for number, task_id in enumerate(ORDER[:-1]):
+        after = dag.get_task(task_id).get_flat_relative_ids(upstream=False)
+        assert set(ORDER[number + 1 :]) <= after, f"not all later stages wait for {task_id}"
+
+
+def test_a_release_needs_a_passed_gate_and_the_gate_an_evaluation(shipped):
+    dag = shipped.dags["pydocs__nightly"]
+    for task_id, upstream in (("release", "gate"), ("gate", "evaluate"), ("evaluate", "index")):
+        task = dag.get_task(task_id)
+        assert upstream in task.upstream_task_ids
+        assert task.trigger_rule == "all_success"
+
+
+def test_the_index_is_built_when_nothing_had_to_be_embedded(shipped):
+    assert shipped.dags["pydocs__nightly"].get_task("index").trigger_rule == "none_failed"
+
+
+def test_the_report_runs_whatever_happened_and_does_not_colour_the_run(shipped):
+    report = shipped.dags["pydocs__nightly"].get_task("report")
+    assert report.is_teardown
+    assert not report.on_failure_fail_dagrun
+    assert {"extract", "clean", "embed", "release"} <= report.upstream_task_ids
+
+
+def test_every_task_has_retries_with_backoff_a_time_limit_and_a_page(shipped):
+    for task in shipped.dags["pydocs__nightly"].tasks:
+        assert task.retries == 2, task.task_id
+        assert task.retry_exponential_backoff, task.task_id
+        assert timedelta(0) < task.execution_timeout <= timedelta(hours=6), task.task_id
+        assert "Red?" in task.doc_md, task.task_id
+
+
+def test_the_dags_page_names_every_task_and_says_what_to_do_when_the_run_is_red(shipped):
+    page = shipped.dags["pydocs__nightly"].doc_md
+    assert all(f"| `{task_id}` |" in page for task_id in ORDER)
+    assert "The run is red" in page
+
+
+def test_one_run_at_a_time_on_the_collections_schedule_and_nothing_is_caught_up(shipped):
+    dag = shipped.dags["pydocs__nightly"]
+    assert dag.max_active_runs == 1
+    assert not dag.catchup
+    assert dag.timetable.expression == "15 2 * * *"
+
+
+def test_a_collection_without_a_schedule_runs_by_hand_only(collections):
+    describe(collections, "manual")
+    file = collections / "manual.yaml"
+    file.write_text(file.read_text().replace('schedule: "15 2 * * *"\n', ""))
+    assert parse().dags["manual__nightly"].timetable.can_be_scheduled is False
+
+
+def test_every_parameter_of_the_form_has_a_title_and_a_description(shipped):
+    params = shipped.dags["pydocs__nightly"].params
+    assert set(params) == {"reason", "allow_deletes", "allow_encoder_change"}
+    for name in params:
+        schema = params.get_param(name).schema
+        assert schema["title"]
+        assert len(params.get_param(name).description) > 20
+
+
+def test_every_pool_that_a_task_names_is_among_those_that_set_up_creates(collections, airflow_tables):
+    from airflow.models.pool import Pool
+
+    describe(collections, "on_cpu")
+    describe(collections, "on_gpu")
+    file = collections / "on_gpu.yaml"
+    file.write_text(file.read_text().replace("embed: {", "embed: {device: cuda, "))
+    dags = parse().dags
+    named = {task.pool for dag in dags.values() for task in dag.tasks}
+    assert named == {"default_pool", "slipway_embed_cpu", "slipway_embed_gpu", "slipway_index"}
+    assert named <= {pool.pool for pool in Pool.get_pools()}
+    assert dags["on_gpu__nightly"].get_task("embed").pool == "slipway_embed_gpu"
+
+
+def test_creating_the_pools_again_keeps_the_slots_that_somebody_set(airflow_tables):
+    from airflow.models.pool import Pool
+
+    from slipway_airflow.pools import INDEX, create_pools
+
+    Pool.create_or_update_pool(INDEX, 3, "more memory", include_deferred=False)
+    assert create_pools() == []
+    assert Pool.get_pool(INDEX).slots == 3
+
+
+def test_the_release_produces_the_collections_asset(shipped):
+    [asset] = shipped.dags["pydocs__nightly"].get_task("release").outlets
+    assert asset.name == "slipway/pydocs/release"
+    assert asset.uri.rstrip("/") == "slipway://pydocs/release"
