@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from slipway import layout
-from slipway.errors import ConflictError, CorruptObject, ObjectMissing, ReleaseRefused
+from slipway.errors import ConflictError, CorruptObject, ObjectMissing, OperationError, ReleaseRefused
 from slipway.storage.base import ObjectStore
 
 SCHEMA = 1
+COLOURS = ("blue", "green")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +95,18 @@ class Serving:
         """Parse a stored state. Raises `CorruptObject`."""
         try:
             raw = json.loads(body)
+            if raw["schema"] != SCHEMA:
+                raise CorruptObject(f"{layout.SERVING} has schema {raw['schema']}; this version reads schema {SCHEMA}")
             raw["slots"] = {colour: Slot(**slot) for colour, slot in raw["slots"].items()}
             raw["changed"] = Change(**raw["changed"]) if raw["changed"] else None
             serving = cls(**raw)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptObject(f"{layout.SERVING} is not one that this version can read: {error}") from error
-        if serving.schema != SCHEMA:
-            raise CorruptObject(f"{layout.SERVING} has schema {serving.schema}; this version reads schema {SCHEMA}")
+        if serving.generation < 1 or serving.live_release is None or not set(serving.slots) <= set(COLOURS):
+            raise CorruptObject(
+                f"{layout.SERVING} says generation {serving.generation}, live {serving.live}, slots "
+                f"{', '.join(serving.slots) or 'none'}; restore it from the newest record in audit/"
+            )
         return serving
 
 
@@ -129,7 +136,8 @@ def swap_serving(store: ObjectStore, change: Change, make: Callable[[Serving], S
             f"{layout.SERVING} was changed by somebody else at the same moment; nothing was changed by this "
             f"{change.action}. Look at what is live now (slipway releases), then run it again"
         ) from error
-    _record(store, after)
+    with suppress(OperationError):  # the swap is done, and the next one records it if this cannot
+        _record(store, after)
     return after
 
 

@@ -15,6 +15,7 @@ STAGES = (
     "preflight", "extract", "clean", "snapshot", "compare", "chunk",
     "plan", "embed", "index", "evaluate", "gate", "release",
 )  # fmt: skip
+KILLED = "ended without a word: out of memory, killed, or marked as failed; see the task's log"
 
 
 def gather(run: Run, ti: Any) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def gather(run: Run, ti: Any) -> dict[str, Any]:
 
     left = _Left(ti)
     made = assemble(run, _steps(run, left))
-    failed = [{"task": stage, "error": error} for stage in STAGES for error in left.many(stage, FAILURE)]
+    failed = [{"task": stage, "error": error} for stage in STAGES for error in left.errors(stage)]
     if failed:
         made["failed"] = failed
         made["reason"] = "; ".join(one["error"] for one in failed)
@@ -38,12 +39,25 @@ class _Left:
 
     def __init__(self, ti: Any) -> None:
         self._ti = ti
+        self._states: dict[str, str] = ti.get_task_states(ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+
+    def errors(self, task: str) -> list[str]:
+        """Why the task failed, once for each of its mapped instances that did."""
+        said = self.many(task, FAILURE)
+        # mapped instances are called task_0, task_1, …
+        failed = [name for name, state in self._states.items() if state == "failed" and _base(name) == task]
+        return said + [KILLED] * (len(failed) - len(said))
 
     def one(self, task: str, key: str = "return_value") -> Any:
         return next(iter(self.many(task, key)), None)
 
     def many(self, task: str, key: str = "return_value") -> list[Any]:
         return [value for value in self._ti.xcom_pull(task_ids=[task], key=key) or [] if value is not None]
+
+
+def _base(name: str) -> str:
+    base, _, number = name.rpartition("_")
+    return base if number.isdigit() else name
 
 
 def _steps(run: Run, left: _Left) -> Steps:

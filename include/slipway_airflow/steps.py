@@ -33,7 +33,7 @@ def step(hours: float, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
             try:
                 with task_failures():
                     return body(*args, **kwargs)
-            except Exception as error:
+            except BaseException as error:  # Airflow's time limit is no Exception
                 if not _is_skip(error):
                     ti.xcom_push(FAILURE, describe(error)[:MESSAGE_CHARACTERS])
                 raise
@@ -54,7 +54,7 @@ def step(hours: float, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
-def _is_skip(error: Exception) -> bool:
+def _is_skip(error: BaseException) -> bool:
     from airflow.sdk.exceptions import AirflowSkipException
 
     return isinstance(error, AirflowSkipException)

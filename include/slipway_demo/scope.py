@@ -53,7 +53,8 @@ SCOPES: tuple[Scope, ...] = (
             " io.formats.excel io.formats.css io.formats.string io.formats.console io.formats.style_render"
             " api.interchange arrays.ArrowExtensionArray arrays.ArrowStringArray arrays.StringArray"
             " arrays.BooleanArray arrays.FloatingArray arrays.IntegerArray arrays.NumpyExtensionArray"
-            " arrays.SparseArray arrays.IntervalArray arrays.PeriodArray",
+            " arrays.SparseArray arrays.IntervalArray arrays.PeriodArray"
+            " PeriodIndex IntervalIndex CategoricalIndex HDFStore tseries api.indexers",
         ),
     ),
     Scope(
@@ -63,7 +64,7 @@ SCOPES: tuple[Scope, ...] = (
             "numpy",
             "f2py distutils core typing matlib matrix matrixlib lib ma polynomial.hermite polynomial.hermite_e"
             " polynomial.laguerre polynomial.legendre polynomial.chebyshev polynomial.polyutils generic"
-            " version ctypeslib testing.overrides testing.print_coercion_tables",
+            " version ctypeslib testing polynomial.polynomial rec ufunc nditer",
         ),
     ),
     Scope(
@@ -73,11 +74,12 @@ SCOPES: tuple[Scope, ...] = (
             "scipy",
             "fftpack odr misc stats.mstats stats.mstats_basic stats.mstats_extras stats.sampling io.arff"
             " io.netcdf_variable io.netcdf_file io.matlab linalg.interpolative datasets constants signal.spline"
-            " signal.abcd_normalize version signal.windows signal.ShortTimeFFT stats.Binomial",
+            " signal.abcd_normalize version signal.windows signal.ShortTimeFFT stats.Binomial"
+            " sparse.bsr_array sparse.coo_array stats.contingency",
         ),
         members=_all(
             "scipy",
-            "sparse interpolate spatial.KDTree spatial.transform stats.rv_continuous stats.gaussian_kde stats.qmc"
+            "interpolate spatial.KDTree spatial.transform stats.rv_continuous stats.gaussian_kde stats.qmc"
             " optimize integrate",
         ),
     ),
@@ -88,7 +90,8 @@ SCOPES: tuple[Scope, ...] = (
             "sklearn",
             "utils.estimator_checks utils.sparsefuncs_fast utils.murmurhash utils.arrayfuncs setup_module callback"
             " utils.extmath utils.sparsefuncs utils.metadata_routing utils.validation gaussian_process.kernels"
-            " covariance cross_decomposition experimental base.is_outlier_detector semi_supervised",
+            " covariance cross_decomposition experimental base.is_outlier_detector semi_supervised datasets"
+            " random_projection kernel_approximation discriminant_analysis",
         ),
         members=_all(
             "sklearn",
@@ -106,7 +109,7 @@ SCOPES: tuple[Scope, ...] = (
         excluded=_all(
             "pyarrow",
             "lib cuda jvm benchmark gandiva cffi pandas_compat interchange substrait parquet.ParquetReader"
-            " SparseCSFTensor SparseCSCMatrix SparseCSRMatrix",
+            " SparseCSFTensor SparseCSCMatrix SparseCSRMatrix SparseCOOTensor Tensor FixedShapeTensorArray orc acero",
         ),
     ),
     Scope(
@@ -125,7 +128,9 @@ SCOPES: tuple[Scope, ...] = (
             " triggers.shared_stream partition_mappers sdk.module_loading sdk.types models.asset"
             " models.DbCallbackRequest models.TaskInstanceHistory models.RenderedTaskInstanceFields"
             " providers.standard.triggers utils.cli_action_loggers providers.standard.example_dags"
-            " providers.common.sql.example_dags providers.common.compat providers.common.sql.doc",
+            " providers.common.sql.example_dags providers.common.compat providers.common.sql.doc"
+            " executors state policies security models.DagModel models.dag models.dagrun models.renderedtifields"
+            " models.dag_version models.xcom models.Pool",
         ),
     ),
     Scope(
@@ -139,7 +144,7 @@ SCOPES: tuple[Scope, ...] = (
             " orm.Session orm.Query orm.relationship orm.mapped_column orm.DeclarativeBase orm.sessionmaker"
             " orm.joinedload orm.selectinload orm.Load orm.aliased orm.backref orm.registry orm.exc"
             " ext.asyncio.AsyncSession ext.asyncio.AsyncEngine ext.asyncio.create_async_engine"
-            " ext.hybrid ext.mutable ext.automap",
+            " ext.hybrid",
         ),
         excluded=_all("sqlalchemy", "dialects.mysql dialects.mssql dialects.oracle"),
     ),
@@ -149,7 +154,7 @@ SCOPES: tuple[Scope, ...] = (
     Scope("httpx", "httpx"),
     Scope("joblib", "joblib", excluded=_all("joblib", "numpy_pickle_compat compressor backports testing")),
     Scope(
-        "fsspec", "fsspec", only=_all("fsspec", "AbstractFileSystem open open_files filesystem core implementations")
+        "fsspec", "fsspec", only=_all("fsspec", "AbstractFileSystem open open_files filesystem core")
     ),
     Scope("tqdm", "tqdm", excluded=_all("tqdm", "contrib.discord contrib.slack contrib.telegram utils keras dask")),
     Scope("more_itertools", "more-itertools"),

@@ -71,11 +71,11 @@ class Watcher(logging.Handler):
 
 
 def _label(task_instance: Any) -> str:
-    named = task_instance.rendered_map_index
-    if task_instance.map_index < 0:
-        return str(task_instance.task_id)
-    shown = str(named).partition(":")[0] if named else f"[{task_instance.map_index}]"
-    return f"{task_instance.task_id} {shown}"
+    task_id, index = task_instance.task_id, task_instance.map_index
+    if index < 0:
+        return str(task_id)
+    shown = f"shard {index}" if task_id == "embed" else task_instance.rendered_map_index or f"[{index}]"
+    return f"{task_id} {shown}"
 
 
 def _returned(task_instance: Any) -> Any:

@@ -35,7 +35,7 @@ BAD_ROWS: list[tuple[Any, Any, Any]] = [
     ("blank", "no text", " \n\t\x00 "),
     ("bytes", "bytes", b"\xff\xfe not UTF-8"),
     ("markup", "only HTML", "<p><br/></p>"),
-    ("repeat", "a repeat", "Its years were counted by rivers."),
+    ("years", "a repeat", "Its years were counted by rivers."),
 ]
 
 
@@ -115,9 +115,10 @@ class Project:
             "golden": {"queries": "../golden.jsonl"},
             "gates": GATES,
         } | changes
+        kept = {key: value for key, value in values.items() if value is not None}
         self.collections.mkdir(exist_ok=True)
         file = self.collections / f"{name}.yaml"
-        file.write_text(yaml.safe_dump({key: value for key, value in values.items() if value is not None}))
+        file.write_text(yaml.safe_dump(kept, sort_keys=False))
 
     def run(
         self, run_id: str, store: ObjectStore | None = None, progress: Progress = no_progress, **allowed: bool

@@ -9,6 +9,8 @@ from typing import Any
 from slipway.config.collection import Gate
 from slipway.config.metrics import METRICS
 
+DIGITS = 9  # of a loss after the point: 0.5 - 0.48 is a little more than 0.02 in binary
+
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
@@ -69,13 +71,12 @@ def _clauses(metric: str, gate: Gate, value: float, live: float | None) -> list[
     if gate.max_drop is not None and live is None:
         clauses.append((True, "no live release judged on the same golden queries to compare with"))
     elif gate.max_drop is not None and live is not None:
-        loss = live - value if METRICS[metric].bound == "min" else value - live
+        loss = round(live - value if METRICS[metric].bound == "min" else value - live, DIGITS)
         met = loss <= gate.max_drop
-        clauses.append(
-            (met, f"{_number(loss)} worse than the live {_number(live)}, allowed are {_number(gate.max_drop)}")
-        )
+        change = f"{_number(abs(loss))} {'worse' if loss > 0 else 'better'} than" if loss else "the same as"
+        clauses.append((met, f"{change} the live {_number(live)}, allowed is a loss of {_number(gate.max_drop)}"))
     return clauses
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{value:.4g}"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{value:.6g}"

@@ -13,21 +13,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from slipway.errors import GoldenError
 from slipway.manifest import sha256_of
+
+_Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Grade = Annotated[int, Field(ge=1, le=3)]
 
 
 class _Line(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    query_id: str = Field(min_length=1)
-    query: str = Field(min_length=1)
-    relevant: dict[str, int] = Field(min_length=1)
-    slice: str = "all"
+    query_id: _Words
+    query: _Words
+    relevant: dict[str, _Grade] = Field(min_length=1)
+    slice: _Words = "all"
     part: str = Field("judging", pattern="^(tuning|judging)$")
 
 
@@ -57,7 +60,7 @@ class GoldenSet:
 def read_golden(path: Path) -> GoldenSet:
     """The golden set in a file. Raises `GoldenError` naming the file, the line and the field."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines() would cut at U+2028 inside a query
     except (OSError, UnicodeDecodeError) as error:
         raise GoldenError(f"{path}: the golden file cannot be read: {error}") from error
     queries: dict[str, GoldenQuery] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from slipway.errors import IndexRefused
 from slipway.index.spec import Spec, check_trainable
 
 ADD_STEP = 65_536  # vectors added at once
-MIN_LINKS = 2  # with fewer, FAISS ends the process instead of raising an error
 METRICS = {"inner_product": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
 
 
@@ -35,22 +35,19 @@ def build(
     index = make(spec, vectors.shape[1], ef_construction)
     if not index.is_trained:
         sample = training_sample(vectors, train_vectors, spec.seed)
-        try:
+        with _refusing(f"index spec {spec.factory} cannot be trained on {len(sample):,} vectors"):
             index.train(sample)
-        except RuntimeError as error:
-            raise IndexRefused(
-                f"index spec {spec.factory} cannot be trained on {len(sample):,} vectors: {_short(error)}"
-            ) from error
     for start in range(0, len(vectors), ADD_STEP):
-        index.add(np.ascontiguousarray(vectors[start : start + ADD_STEP]))
+        with _refusing(f"index spec {spec.factory} cannot take {len(vectors):,} vectors"):
+            index.add(np.ascontiguousarray(vectors[start : start + ADD_STEP]))
         progress(index.ntotal)
     return index
 
 
 def make(spec: Spec, dimension: int, ef_construction: int) -> Any:
     """An empty FAISS index. Raises `IndexRefused` when the factory string is not one that it can build and serve."""
-    if spec.lists == 0 or (spec.links is not None and spec.links < MIN_LINKS):
-        raise _refused(spec, dimension, f"it needs at least one list, and a graph at least {MIN_LINKS} links a node")
+    if spec.is_hollow:  # FAISS takes some of these and then ends the process instead of raising an error
+        raise _refused(spec, dimension, "it needs at least 1 of everything it counts, and a graph 2 links a node")
     try:
         index = faiss.index_factory(dimension, spec.factory, METRICS[spec.metric])
     except RuntimeError as error:
@@ -90,6 +87,15 @@ def write(index: Any, path: Path) -> None:
 def read(path: Path) -> Any:
     """Read an index file, whose checksum was verified before, into memory. Raises RuntimeError when it is not one."""
     return faiss.read_index(str(path))
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Turn an error of FAISS in the block into `IndexRefused`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        raise IndexRefused(f"{what}: {_short(error)}") from error
 
 
 def _refused(spec: Spec, dimension: int, why: str) -> IndexRefused:

@@ -38,10 +38,9 @@ class Spec:
         return bool(re.search(r"(^|,)HNSW", self.factory)) and self.lists is None
 
     @property
-    def links(self) -> int | None:
-        """The number of links per node of an HNSW graph, of the coarse quantiser too, where the spec names it."""
-        found = re.search(r"HNSW(\d+)", self.factory)
-        return int(found[1]) if found else None
+    def is_hollow(self) -> bool:
+        """Whether it asks for none of something (lists, codes, bits), or for a graph of fewer than two links a node."""
+        return bool(re.search(r"(?<!\d)0+(?!\d)|(HNSW|NSG)1(?!\d)", self.factory))
 
     @property
     def refines(self) -> bool:

@@ -12,7 +12,7 @@ from slipway.encoders import load_encoder
 from slipway.evaluation.golden import GoldenQuery, GoldenSet, read_golden
 from slipway.evaluation.latency import latency
 from slipway.evaluation.relevance import relevance
-from slipway.index import artifact
+from slipway.index import artifact, payload
 from slipway.index.build import set_parameters
 from slipway.index.exact import exact_neighbours, recall
 from slipway.index.spec import Spec
@@ -22,7 +22,7 @@ from slipway.run import Run
 from slipway.serving.searcher import Searcher
 from slipway.serving.smoke import smoke_queries
 
-VERSION = 1
+VERSION = 2
 DEPTH = 100  # exact neighbours computed per query
 
 
@@ -43,7 +43,7 @@ def evaluate(run: Run, candidate: Manifest) -> Manifest:
     searcher = Searcher(files, {})
     scratch = run.scratch / f"evaluate-{draft.attempt}"
     scratch.mkdir(parents=True)
-    vectors = artifact.gather(
+    vectors = payload.gather(
         run.store, candidate.facts["encoder"], files[artifact.ROWS], scratch / "vectors.npy", run.scratch
     )
     facts = _Measuring(run, candidate, searcher, vectors).measure(golden, draft)
@@ -86,8 +86,8 @@ class _Measuring:
         """Adds to `metrics`; returns further facts."""
         queries = self._encode(judging)
         scores, truth = self._exact(queries)
-        found = self.searcher.index.search(queries, min(DEPTH, self.searcher.vectors))[1]
-        for k in (1, 10, 100):
+        for k in (1, 10, 100):  # each as a search for k asks: the more rows are asked for, the harder an index looks
+            found = self.searcher.index.search(queries, self.searcher.rows_asked(k))[1]
             metrics[f"recall_at_{k}"] = round(recall(found, truth, k), 6)
         exact_ranked = [self.searcher.documents_of(rows, s, 10) for rows, s in zip(truth, scores, strict=True)]
         exact, _, _ = relevance(judging, [self._ids(ranked) for ranked in exact_ranked])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slipway import layout
 from slipway.encoders import find_model
-from slipway.index import artifact
+from slipway.index import artifact, payload
 from slipway.index.build import build, write
 from slipway.index.spec import Spec, resolve
 from slipway.manifest import Draft, Manifest, find, fingerprint, load
@@ -26,7 +26,9 @@ def index(run: Run, chunks: Manifest) -> Manifest:
     collection = run.collection
     encoder = find_model(collection.encoder).fingerprint
     settings = collection.index.model_dump(mode="json", exclude={"search"})
-    print_of = fingerprint("index", VERSION, chunks.digest, encoder, settings)
+    described = {"fingerprint": encoder, **collection.encoder.model_dump(mode="json")}
+    # The snapshot counts too: titles and metadata may change while every chunk stays as it is.
+    print_of = fingerprint("index", VERSION, chunks.digest, chunks.inputs["snapshot"], described, settings)
     place = layout.candidate(print_of)
     if sealed := find(run.store, place):
         return sealed
@@ -34,7 +36,7 @@ def index(run: Run, chunks: Manifest) -> Manifest:
     scratch = run.scratch / f"index-{draft.attempt}"
     scratch.mkdir(parents=True)
     documents, rows = _write_payload(run, chunks, scratch)
-    vectors = artifact.gather(run.store, encoder, scratch / artifact.ROWS, scratch / "vectors.npy", run.scratch)
+    vectors = payload.gather(run.store, encoder, scratch / artifact.ROWS, scratch / "vectors.npy", run.scratch)
     spec = resolve(collection.index, len(vectors), vectors.shape[1])
     built = build(
         vectors,
@@ -44,9 +46,7 @@ def index(run: Run, chunks: Manifest) -> Manifest:
         lambda added: run.progress("index", added, rows, "vectors"),
     )
     write(built, scratch / artifact.INDEX)
-    (scratch / artifact.ENCODER).write_text(
-        json.dumps({"fingerprint": encoder, **collection.encoder.model_dump(mode="json")})
-    )
+    (scratch / artifact.ENCODER).write_text(json.dumps(described))
     for name in (artifact.INDEX, artifact.ROWS, artifact.DOCUMENTS, artifact.ENCODER):
         draft.add_file(name, scratch / name)
     counts = {"vectors": rows, "documents": documents, "index_bytes": (scratch / artifact.INDEX).stat().st_size}
@@ -63,8 +63,8 @@ def _write_payload(run: Run, chunks: Manifest, scratch: Path) -> tuple[int, int]
     snapshot = load(run.store, chunks.facts["snapshot"])
     snapshot_parts = fetch_parts(run.store, snapshot, "documents", run.scratch)
     chunk_parts = fetch_parts(run.store, chunks, "chunks", run.scratch)
-    documents = artifact.write_documents(snapshot_parts, scratch / artifact.DOCUMENTS)
-    rows = artifact.write_rows(chunk_parts, snapshot_parts, scratch / artifact.ROWS, run.scratch)
+    documents = payload.write_documents(snapshot_parts, scratch / artifact.DOCUMENTS)
+    rows = payload.write_rows(chunk_parts, snapshot_parts, scratch / artifact.ROWS, run.scratch)
     return documents, rows
 
 

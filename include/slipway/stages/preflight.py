@@ -10,7 +10,7 @@ from slipway.errors import EncoderError
 from slipway.evaluation.golden import read_golden
 from slipway.index.build import make
 from slipway.index.spec import resolve
-from slipway.pointer import read_serving
+from slipway.pointer import Slot, read_serving
 from slipway.run import Run
 from slipway.serving.loading import read_release_manifest
 
@@ -44,18 +44,19 @@ def preflight(run: Run, allow_encoder_change: bool = False) -> Preflight:
     model = find_model(collection.encoder)
     live = serving.live_release
     if live and not allow_encoder_change:
-        _check_space(run, live.release_id, model.fingerprint)
+        _check_space(run, live, model.fingerprint)
     return Preflight(serving.generation, live.release_id if live else None, model.fingerprint)
 
 
-def _check_space(run: Run, release_id: str, fingerprint: str) -> None:
-    facts = read_release_manifest(run.store, release_id).facts
+def _check_space(run: Run, live: Slot, fingerprint: str) -> None:
+    facts = read_release_manifest(run.store, live.release_id, live.manifest_sha256).facts
     if facts["encoder"] == fingerprint:
         return
     encoder = run.collection.encoder
     raise EncoderError(
-        f"the live release {release_id} was built by encoder {facts['encoder']} with dimension {facts['dimension']}; "
-        f"the collection now names {encoder.name} ({fingerprint}, dimension {encoder.dimension}). Every document would "
+        f"the live release {live.release_id} was built by encoder {facts['encoder']} with dimension "
+        f"{facts['dimension']}; the collection now names {encoder.name} ({fingerprint}, dimension "
+        f"{encoder.dimension}). Every document would "
         f"be embedded again and readers would move to another vector space: allow it for this run "
         f"(--allow-encoder-change, or the DAG's parameter of that name), or put the former encoder back"
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from slipway import layout
 from slipway.errors import GateRefused, ReleaseRefused
 from slipway.evaluation.gates import Verdict
 from slipway.index import artifact
-from slipway.manifest import Draft, Manifest, find, fingerprint
+from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint
 from slipway.pointer import Change, Serving, read_serving, swap_serving
 from slipway.run import Run
 from slipway.serving.loading import load_release, manifest_sum, read_release_manifest
@@ -42,14 +44,23 @@ def release(
         return Released(False, release_id, serving.generation, "nothing changed: the candidate is the live release")
     _check_current(serving, release_id, generation)
     seal_release(run, release_id, candidate, evaluation, verdict)
-    load_release(run.store, release_id, run.scratch / "read-back")
+    manifest_sha256 = _read_back(run, release_id)
 
     def swap(now: Serving) -> Serving:
         _check_current(now, release_id, generation)
-        return now.promoted(release_id, manifest_sum(run.store, release_id))
+        return now.promoted(release_id, manifest_sha256)
 
     after = swap_serving(run.store, Change("release", who, why, run.run_id), swap)
     return Released(True, release_id, after.generation, f"live in slot {after.live}")
+
+
+def _read_back(run: Run, release_id: str) -> str:
+    """Load the release as a reader would, from the store and not from a former attempt's files. Its manifest's sum."""
+    run.scratch.mkdir(parents=True, exist_ok=True)
+    manifest_sha256 = manifest_sum(run.store, release_id)
+    with tempfile.TemporaryDirectory(prefix="read-back-", dir=run.scratch) as cache:
+        load_release(run.store, release_id, Path(cache), manifest_sha256)
+    return manifest_sha256
 
 
 def name_release(candidate: Manifest, evaluation: Manifest) -> str:
@@ -90,20 +101,26 @@ def roll_back(store: ObjectStore, who: str, why: str, to: str | None = None) -> 
             raise ReleaseRefused("there is no standby release to roll back to; see slipway releases")
         if now.live_release and now.live_release.release_id == target:
             raise ReleaseRefused(f"release {target} is live already")
-        _check_whole(store, target)
-        return now.rolled_back(target, manifest_sum(store, target), why)
+        kept = {slot.release_id: slot.manifest_sha256 for slot in now.slots.values()}
+        return now.rolled_back(target, _check_whole(store, target, kept.get(target)), why)
 
     return swap_serving(store, Change("rollback", who, why), swap)
 
 
-def _check_whole(store: ObjectStore, release_id: str) -> None:
-    """Every object of the release is in the store with its size; readers verify the checksums."""
+def _check_whole(store: ObjectStore, release_id: str, manifest_sha256: str | None) -> str:
+    """The manifest's sum, if every object is in the store with its size; readers verify the objects' checksums.
+
+    `manifest_sha256` is what serving.json says of the release, where it still stands there.
+    """
     sizes = {info.key: info.size_bytes for info in store.list(f"{layout.release(release_id)}/")}
     if not sizes:
         raise ReleaseRefused(f"there is no release {release_id}; see slipway releases")
-    for sealed in read_release_manifest(store, release_id).objects:
+    if f"{layout.release(release_id)}/{MANIFEST}" not in sizes:
+        raise ReleaseRefused(f"release {release_id} is not whole: it has no manifest, as its run was cut short")
+    for sealed in read_release_manifest(store, release_id, manifest_sha256).objects:
         if sizes.get(sealed.key) != sealed.size_bytes:
             raise ReleaseRefused(f"release {release_id} is not whole: {sealed.key} is missing or cut short")
+    return manifest_sha256 or manifest_sum(store, release_id)
 
 
 def _check(candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> None:
