@@ -18,9 +18,6 @@ Parameters
 left : Table
     The first one. It is never changed,
     whatever happens.
-right : Table
-    The other
-    one.
 how : str
     Beyond the allowance.
 
@@ -42,7 +39,7 @@ Examples
 def test_a_numpydoc_docstring_keeps_what_a_search_result_needs() -> None:
     assert abridge(NUMPYDOC) == (
         "Join two tables.\n\nOn one key or more.\n\n"
-        "Parameters\n----------\nleft : Table\n    The first one.\nright : Table\n    The other\n    one.\n\n"
+        "Parameters\n----------\nleft : Table\n    The first one.\n\n"
         "Returns\n-------\nTable\n    Rows of both.\n\n"
         "Examples\n--------\n>>> join(a, b)"
     )
