@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C
+ENDING_S = 5.0  # where the database is locked by what was interrupted, the next run does it
 
 
 class SchedulerRunning(Exception):
@@ -101,8 +103,10 @@ def _interruptible(dag_id: str, screen: Screen) -> Iterator[None]:
 
     def stop(number: int, frame: Any) -> None:
         screen.say("\nStopped. What was finished is kept: the next `make demo` goes on from there.")
-        with contextlib.suppress(Exception):  # the database may be in the middle of something: the next run does it
-            _fail_leftovers(dag_id)
+        # In a thread, for a database session of its own; the main thread's may be in the middle of something.
+        ending = threading.Thread(target=_fail_leftovers, args=(dag_id,), daemon=True)
+        ending.start()
+        ending.join(ENDING_S)
         os._exit(INTERRUPTED)
 
     before = signal.signal(signal.SIGINT, stop)

@@ -140,7 +140,7 @@ def test_a_gate_compares_with_the_live_release(project: Project) -> None:
     project.sql("DELETE FROM documents WHERE id LIKE 'compress-%'")
     made = project.run("second")
     assert [gate["passed"] for gate in made["gates"]] == [False, True]
-    assert made["reason"] == "documents 45: 7 worse than the live 52, allowed are 1"
+    assert made["reason"].startswith("documents 45: 7 worse than the live 52")
 
 
 def test_bad_input_an_encoder_of_another_space_than_the_live_index_must_be_allowed(project: Project) -> None:

@@ -86,10 +86,10 @@ class _Wanted:
 
 def _places(session: duckdb.DuckDBPyConnection, hash_file: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Row numbers in the index and offsets in the part of the hashes that both have, in row order."""
-    found: pa.Table = session.execute(
+    found: pa.Table = session.sql(
         """SELECT row, file_row_number FROM wanted
            JOIN read_parquet($path, file_row_number=true) USING (chunk_hash) ORDER BY row""",
-        {"path": str(hash_file)},
+        params={"path": str(hash_file)},
     ).to_arrow_table()
     return found["row"].to_numpy(), found["file_row_number"].to_numpy()
 

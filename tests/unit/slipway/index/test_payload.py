@@ -114,5 +114,7 @@ def test_a_cut_arrow_file_is_corrupt(tmp_path: Path, length: int) -> None:
 
 
 def test_an_arrow_file_of_other_columns_is_corrupt(tmp_path: Path) -> None:
-    with pytest.raises(CorruptObject, match=r"rows.arrow has columns \['chunk_hash'.*this version reads \['document_id"):
+    with pytest.raises(
+        CorruptObject, match=r"rows.arrow has columns \['chunk_hash'.*this version reads \['document_id"
+    ):
         open_arrow(rows_file(tmp_path / "rows.arrow", ["a"]), DOCUMENTS_SCHEMA)
