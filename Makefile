@@ -22,6 +22,8 @@ export SLIPWAY_COLLECTIONS ?= $(ROOT)/include/collections
 export SLIPWAY_STORE ?= $(LOCAL)/store
 export SLIPWAY_PORT ?= 8080
 export TOKENIZERS_PARALLELISM ?= true
+# Tests make their own: they must never touch this installation's database and store.
+SETTINGS := $(filter AIRFLOW% SLIPWAY_COLLECTIONS SLIPWAY_STORE SLIPWAY_PORT,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test check up down lock clean
@@ -37,7 +39,7 @@ demo: setup ## build, judge and release an index of the installed packages' API 
 	@$(BIN)/python -m slipway_demo.drive
 
 test: setup-dev ## run all tests
-	@$(BIN)/python -m pytest
+	@env $(foreach name,$(SETTINGS),-u $(name)) $(BIN)/python -m pytest
 
 check: setup-dev ## lint, types, architecture, Dockerfile
 	@$(BIN)/ruff check .

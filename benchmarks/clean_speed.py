@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
 from slipway import layout
 from slipway.config import Collection
 from slipway.manifest import Draft, Manifest

@@ -1,6 +1,7 @@
 """Fixtures and settings that every test shares."""
 
 from hypothesis import HealthCheck, settings
+
 from tests.support.s3_server import s3_server
 
 __all__ = ["s3_server"]

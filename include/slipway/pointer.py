@@ -100,14 +100,18 @@ class Serving:
             raw["slots"] = {colour: Slot(**slot) for colour, slot in raw["slots"].items()}
             raw["changed"] = Change(**raw["changed"]) if raw["changed"] else None
             serving = cls(**raw)
+            serving._check()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptObject(f"{layout.SERVING} is not one that this version can read: {error}") from error
-        if serving.generation < 1 or serving.live_release is None or not set(serving.slots) <= set(COLOURS):
-            raise CorruptObject(
-                f"{layout.SERVING} says generation {serving.generation}, live {serving.live}, slots "
-                f"{', '.join(serving.slots) or 'none'}; restore it from the newest record in audit/"
-            )
         return serving
+
+    def _check(self) -> None:
+        """Raise ValueError or TypeError unless this is a state that a swap can have made."""
+        if self.generation < 1 or self.live_release is None or not set(self.slots) <= set(COLOURS):
+            raise ValueError(
+                f"generation {self.generation}, live {self.live}, slots {', '.join(self.slots) or 'none'}; "
+                f"restore it from the newest record in audit/"
+            )
 
 
 def read_serving(store: ObjectStore) -> tuple[Serving, str | None]:

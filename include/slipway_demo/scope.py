@@ -54,7 +54,7 @@ SCOPES: tuple[Scope, ...] = (
             " api.interchange arrays.ArrowExtensionArray arrays.ArrowStringArray arrays.StringArray"
             " arrays.BooleanArray arrays.FloatingArray arrays.IntegerArray arrays.NumpyExtensionArray"
             " arrays.SparseArray arrays.IntervalArray arrays.PeriodArray"
-            " PeriodIndex IntervalIndex CategoricalIndex HDFStore tseries api.indexers",
+            " PeriodIndex IntervalIndex CategoricalIndex HDFStore tseries api.indexers api.extensions io plotting",
         ),
     ),
     Scope(
@@ -64,7 +64,7 @@ SCOPES: tuple[Scope, ...] = (
             "numpy",
             "f2py distutils core typing matlib matrix matrixlib lib ma polynomial.hermite polynomial.hermite_e"
             " polynomial.laguerre polynomial.legendre polynomial.chebyshev polynomial.polyutils generic"
-            " version ctypeslib testing polynomial.polynomial rec ufunc nditer",
+            " version ctypeslib testing polynomial rec ufunc nditer char dtype",
         ),
     ),
     Scope(
@@ -75,7 +75,7 @@ SCOPES: tuple[Scope, ...] = (
             "fftpack odr misc stats.mstats stats.mstats_basic stats.mstats_extras stats.sampling io.arff"
             " io.netcdf_variable io.netcdf_file io.matlab linalg.interpolative datasets constants signal.spline"
             " signal.abcd_normalize version signal.windows signal.ShortTimeFFT stats.Binomial"
-            " sparse.bsr_array sparse.coo_array stats.contingency",
+            " sparse.bsr_array sparse.coo_array stats.contingency special",
         ),
         members=_all(
             "scipy",
@@ -91,7 +91,7 @@ SCOPES: tuple[Scope, ...] = (
             "utils.estimator_checks utils.sparsefuncs_fast utils.murmurhash utils.arrayfuncs setup_module callback"
             " utils.extmath utils.sparsefuncs utils.metadata_routing utils.validation gaussian_process.kernels"
             " covariance cross_decomposition experimental base.is_outlier_detector semi_supervised datasets"
-            " random_projection kernel_approximation discriminant_analysis",
+            " random_projection kernel_approximation discriminant_analysis utils manifold",
         ),
         members=_all(
             "sklearn",
@@ -129,7 +129,7 @@ SCOPES: tuple[Scope, ...] = (
             " models.DbCallbackRequest models.TaskInstanceHistory models.RenderedTaskInstanceFields"
             " providers.standard.triggers utils.cli_action_loggers providers.standard.example_dags"
             " providers.common.sql.example_dags providers.common.compat providers.common.sql.doc"
-            " executors state policies security models.DagModel models.dag models.dagrun models.renderedtifields"
+            " executors state policies security timetables models.DagRun models.DagModel models.dag models.dagrun models.renderedtifields"
             " models.dag_version models.xcom models.Pool",
         ),
     ),
@@ -146,23 +146,21 @@ SCOPES: tuple[Scope, ...] = (
             " ext.asyncio.AsyncSession ext.asyncio.AsyncEngine ext.asyncio.create_async_engine"
             " ext.hybrid",
         ),
-        excluded=_all("sqlalchemy", "dialects.mysql dialects.mssql dialects.oracle"),
+        excluded=_all("sqlalchemy", "dialects.mysql dialects.mssql dialects.oracle pool ext.hybrid"),
     ),
     Scope("pydantic", "pydantic", excluded=_all("pydantic", "v1 deprecated plugin mypy json_schema color version")),
     Scope("click", "click", excluded=("click.shell_completion",)),
     Scope("requests", "requests"),
     Scope("httpx", "httpx"),
     Scope("joblib", "joblib", excluded=_all("joblib", "numpy_pickle_compat compressor backports testing")),
-    Scope(
-        "fsspec", "fsspec", only=_all("fsspec", "AbstractFileSystem open open_files filesystem core")
-    ),
+    Scope("fsspec", "fsspec", only=_all("fsspec", "AbstractFileSystem open open_files filesystem core")),
     Scope("tqdm", "tqdm", excluded=_all("tqdm", "contrib.discord contrib.slack contrib.telegram utils keras dask")),
     Scope("more_itertools", "more-itertools"),
     Scope("tenacity", "tenacity"),
-    Scope("jinja2", "Jinja2", only=_all("jinja2", "filters Environment Template FileSystemLoader tests sandbox")),
+    Scope("jinja2", "Jinja2", only=_all("jinja2", "filters Environment Template FileSystemLoader")),
     Scope("psutil", "psutil"),
-    Scope("boto3", "boto3", excluded=("boto3.docs", "boto3.resources", "boto3.compat", "boto3.crt")),
-    Scope("dateutil", "python-dateutil"),
+    Scope("boto3", "boto3", excluded=_all("boto3", "docs resources compat crt dynamodb")),
+    Scope("dateutil", "python-dateutil", excluded=("dateutil.tz",)),
     Scope("cachetools", "cachetools"),
     Scope("ftfy", "ftfy"),
 )

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slipway.storage import LocalStore, ObjectStore
 
+from slipway.storage import LocalStore, ObjectStore
 from tests.support.memory_store import MemoryStore
 from tests.support.s3_server import S3Server
 

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from slipway.errors import ConflictError, DiskFull, InputError, StateUnknown, StoreDenied, StoreUnreachable
 from slipway.storage import LocalStore
 from slipway.storage import files as store_files
-
 from tests.support.racing import KEY, RACERS, assert_one_winner_each, race_in_process
 
 FILL_A_SMALL_DISK = """

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from slipway.errors import ConflictError, InputError, ObjectMissing
 from slipway.storage import ObjectStore
-
 from tests.support.racing import KEY, RACERS, assert_one_winner_each, race
 
 LARGE = bytes(range(256)) * (20 * 4096)  # 20 MiB: two parts in S3

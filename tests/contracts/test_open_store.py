@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import slipway.storage
 from slipway.errors import InputError
 from slipway.storage import LocalStore, open_store
-
 from tests.support.s3_server import S3Server
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from slipway.errors import SourceSchemaError
 from slipway.sources import RowSource
 from slipway.sources.adbc import AdbcRows
@@ -18,7 +19,6 @@ from slipway.sources.lake import LakeRows
 from slipway.sources.plain import MAX_BYTES, MAX_ROWS
 from slipway.sources.sql import SqlRows
 from slipway.storage import open_store
-
 from tests.support.s3_server import S3Server
 from tests.support.sources import all_rows, connection, sql_source
 

@@ -9,6 +9,7 @@ import s3transfer.exceptions
 import urllib3.exceptions
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
+
 from slipway.errors import (
     ConflictError,
     DiskFull,

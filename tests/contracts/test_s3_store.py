@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
+
 from slipway.errors import (
     ConflictError,
     CorruptObject,
@@ -19,7 +20,6 @@ from slipway.errors import (
     StoreUnreachable,
 )
 from slipway.storage.s3 import S3Store
-
 from tests.support.s3_server import S3Server, make_test_client
 
 LOSER_STATUSES = ["412 PreconditionFailed", "409 ConditionalRequestConflict", "500 InternalError", "503 SlowDown"]

@@ -6,9 +6,9 @@ import tempfile
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from slipway.errors import SlipwayError
 from slipway.storage import LocalStore, ObjectStore
-
 from tests.support.memory_store import MemoryStore
 
 KEYS = st.sampled_from(["a", "a.b", "c/d", "c/e", "c.d", "c/f/g"])

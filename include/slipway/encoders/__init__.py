@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["Model", "find_model", "load_encoder"]
 
 
-@lru_cache(maxsize=2)
 def load_encoder(encoder: Encoder, device: str = "auto") -> TextEncoder:
     """The encoder, loaded once a process (loading takes seconds). Raises `EncoderError`."""
+    return _load(encoder, device)  # one key for the default and for its being written out
+
+
+@lru_cache(maxsize=2)
+def _load(encoder: Encoder, device: str) -> TextEncoder:
     from slipway.encoders.sentence_transformers import SentenceTransformersEncoder
 
     return SentenceTransformersEncoder(find_model(encoder), device)

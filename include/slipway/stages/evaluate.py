@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from slipway import layout
 from slipway.encoders import load_encoder
+from slipway.errors import EncoderError
 from slipway.evaluation.golden import GoldenQuery, GoldenSet, read_golden
 from slipway.evaluation.latency import latency
 from slipway.evaluation.relevance import relevance
@@ -30,7 +31,8 @@ def evaluate(run: Run, candidate: Manifest) -> Manifest:
     """Measure a candidate; skipped when the same candidate was measured with the same golden queries.
 
     Facts: `metrics` (by name, see slipway.config.metrics), `by_slice`, search-time `parameters` with the reason, and
-    the golden file's checksum. Objects: `queries.json` (per query) and `smoke.json`. Raises `GoldenError`.
+    the golden file's checksum. Objects: `queries.json` (per query) and `smoke.json`. Raises `GoldenError`, and
+    `EncoderError` when the model is not the candidate's.
     """
     golden = read_golden(run.collection.golden.queries) if run.collection.golden else None
     search = run.collection.index.search.model_dump(mode="json")
@@ -118,6 +120,11 @@ class _Measuring:
         if not queries:
             return np.empty((0, self.searcher.dimension), dtype=np.float32)
         encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed.device)
+        if encoder.fingerprint != self.candidate.facts["encoder"]:
+            raise EncoderError(
+                f"encoder {self.run.collection.encoder.name} has fingerprint {encoder.fingerprint}, the candidate was "
+                f"made by {self.candidate.facts['encoder']}: the model changed during the run; start a new run"
+            )
         return encoder.encode_queries([query.query for query in queries])
 
     def _sampled(self, count: int) -> npt.NDArray[np.float32]:

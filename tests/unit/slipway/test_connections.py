@@ -4,9 +4,10 @@ import json
 import traceback
 
 import pytest
+from sqlalchemy.engine import make_url
+
 from slipway.connections import Fields, environment_connections, sqlalchemy_url
 from slipway.errors import ConnectionMissing, InputError
-from sqlalchemy.engine import make_url
 
 PASSWORD = "pa:ss/w@rd %41?&#"
 

@@ -4,6 +4,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from slipway import tables
 from slipway.errors import DiskFull, OperationError
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from slipway_demo.fill import fill
 
 MINIMUM_CHARACTERS = 40

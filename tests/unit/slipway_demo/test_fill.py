@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from slipway_demo import fill as fill_module
 from slipway_demo.fill import fill, main
 from slipway_demo.modules import PackageNotInstalled, package_location

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from slipway.cleaning.html import strip_html
 from slipway.cleaning.text import tidy
 

@@ -1,4 +1,5 @@
 import pytest
+
 from slipway.cleaning.language import Languages
 from slipway.errors import ConfigError
 

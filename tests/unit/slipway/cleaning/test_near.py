@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from slipway.cleaning import near
 from slipway.cleaning.near import Bands, jaccard, shingle_sets
 

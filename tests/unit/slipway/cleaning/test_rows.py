@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from slipway.cleaning import reasons
 from slipway.cleaning.rows import Document, Rejection, RowCleaner
 from slipway.config.collection import Clean, LakeSource

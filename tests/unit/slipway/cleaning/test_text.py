@@ -3,6 +3,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from slipway.cleaning.text import EXCERPT_CHARACTERS, TITLE_CHARACTERS, excerpt, one_line, repair, tidy
 
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from slipway.cleaning.values import NotUtf8, as_text, json_object, python_values
 
 

@@ -119,9 +119,8 @@ def test_a_candidate_passes_when_and_only_when_every_gate_does(
     for result in verdict.gates:
         gate, value = gates[result.metric], metrics.get(result.metric)
         assert result.reason
-        if value is None:
-            assert not result.passed
-        elif (gate.min is not None and value < gate.min) or (gate.max is not None and value > gate.max):
+        low, high = (-3.0 if gate.min is None else gate.min), (3.0 if gate.max is None else gate.max)
+        if value is None or not low <= value <= high:
             assert not result.passed
         elif gate.max_drop is None or live is None or result.metric not in live:
             assert result.passed

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import lru_cache
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
@@ -36,6 +37,7 @@ print(",".join(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
+@lru_cache(maxsize=1)
 def forbidden() -> set[str]:
     """The top-level modules of all installed distributions but a reader's and what those need."""
     needed: set[str] = set()

@@ -6,6 +6,7 @@ import uuid
 
 import pyarrow as pa
 import pytest
+
 from slipway.sources.columns import to_array, to_batches
 from slipway.sources.plain import MAX_BYTES, MAX_ROWS
 

@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from slipway.errors import CorruptObject, SourceInterrupted, SourceSchemaError, StoreUnreachable
 from slipway.sources import lake
 from slipway.sources.lake import LakeRows
 from slipway.sources.plain import MAX_BYTES
-
 from tests.support.memory_store import MemoryStore
 from tests.support.sources import all_rows
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from slipway.config import LakeSource
 from slipway.errors import ConnectionMissing
 from slipway.run import Connection
@@ -13,7 +14,6 @@ from slipway.sources.adbc import AdbcRows
 from slipway.sources.alchemy import AlchemyRows
 from slipway.sources.lake import LakeRows
 from slipway.sources.sql import SqlRows
-
 from tests.support.sources import sql_source
 
 

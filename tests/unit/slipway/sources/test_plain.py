@@ -6,6 +6,7 @@ import uuid
 
 import pyarrow as pa
 import pytest
+
 from slipway.sources.plain import MAX_BYTES, MAX_ROWS, bounded, plain, plain_batches
 
 INVALID = pa.Array.from_buffers(pa.string(), 2, pa.array([b"ok", b"\xff"], pa.binary()).buffers())

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+
 from slipway.errors import InputError, SlipwayError, SourceDenied, SourceInterrupted, SourceSchemaError
 from slipway.sources import RowSource
 from slipway.sources.adbc import AdbcRows, libpq_uri
 from slipway.sources.alchemy import AlchemyRows
-
 from tests.support.sources import all_rows, connection, sql_source
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+
 from slipway.errors import CorruptObject, InputError, SourceInterrupted, SourceSchemaError
 from slipway.sources.sql import SqlRows
-
 from tests.support.sources import all_rows, connection, sql_source
 
 

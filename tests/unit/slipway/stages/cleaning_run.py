@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+
 from slipway import layout
 from slipway.config import Collection
 from slipway.manifest import Draft, Manifest

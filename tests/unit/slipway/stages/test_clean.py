@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from slipway.cleaning import reasons
 from slipway.errors import OperationError, SourceSchemaError
 from slipway.manifest import fetch
@@ -15,7 +16,6 @@ from slipway.records import DOCUMENTS, REJECTED
 from slipway.run import Run
 from slipway.stages.clean import LOT_ROWS, clean
 from slipway.storage.local import LocalStore
-
 from tests.support.memory_store import MemoryStore
 from tests.unit.slipway.stages.cleaning_run import a_run, raw_of, read, table
 

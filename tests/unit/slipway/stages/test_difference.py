@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from slipway.errors import BreakerTripped
 from slipway.manifest import Manifest
 from slipway.run import Run
@@ -12,7 +13,6 @@ from slipway.stages.clean import clean
 from slipway.stages.difference import difference
 from slipway.stages.snapshot import snapshot
 from slipway.storage.local import LocalStore
-
 from tests.support.memory_store import MemoryStore
 from tests.unit.slipway.stages.cleaning_run import a_run, raw_of, read, table
 

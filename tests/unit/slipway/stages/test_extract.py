@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from slipway import layout, manifest
 from slipway.config import Collection
 from slipway.errors import ConnectionMissing, DiskFull, InputError, SourceInterrupted, SourceRefused
@@ -15,7 +16,6 @@ from slipway.parts import fetch_parts, read_batches
 from slipway.run import Connection, Run
 from slipway.stages import extract as stage
 from slipway.stages.extract import extract
-
 from tests.support.memory_store import MemoryStore
 
 if TYPE_CHECKING:

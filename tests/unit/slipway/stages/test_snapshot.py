@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from slipway.cleaning import pairs, reasons
 from slipway.cleaning.near import jaccard, shingle_sets
 from slipway.errors import OperationError
@@ -18,7 +19,6 @@ from slipway.run import Run
 from slipway.stages.clean import clean
 from slipway.stages.snapshot import NO_ROW, snapshot
 from slipway.storage.local import LocalStore
-
 from tests.support.memory_store import MemoryStore
 from tests.unit.slipway.stages.cleaning_run import a_run, raw_of, read, table
 

@@ -1,0 +1,44 @@
+"""A store whose process dies in the middle: at any write, before it or after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.memory_store import MemoryStore
+
+
+class Killed(BaseException):
+    """What `kill -9` looks like from inside: no handler of errors may catch it."""
+
+
+class CrashingStore(MemoryStore):
+    """Dies at the write numbered `die_at` (0: the next one), or never; `landed` says whether that write is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.die_at: int | None = None
+        self.landed = False
+
+    def put(self, key: str, body: bytes) -> None:
+        self._write(lambda: super(CrashingStore, self).put(key, body))
+
+    def put_if(self, key: str, body: bytes, expected: str | None) -> str:
+        return str(self._write(lambda: super(CrashingStore, self).put_if(key, body, expected)))
+
+    def upload(self, path: Path, key: str) -> None:
+        self._write(lambda: super(CrashingStore, self).upload(path, key))
+
+    def copy(self, key: str, destination: str) -> None:
+        self._write(lambda: super(CrashingStore, self).copy(key, destination))
+
+    def _write(self, write: Callable[[], object]) -> object:
+        if self.die_at is None:
+            return write()
+        self.die_at -= 1
+        if self.die_at >= 0:
+            return write()
+        self.die_at = None
+        if self.landed:
+            write()
+        raise Killed

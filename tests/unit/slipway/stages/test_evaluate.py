@@ -1,0 +1,188 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slipway.encoders import find_model
+from slipway.errors import EncoderError, GoldenError
+from slipway.index import artifact
+from slipway.index.exact import exact_neighbours
+from slipway.manifest import Manifest, fetch
+from slipway.run import Run
+from slipway.serving.searcher import Searcher
+from slipway.serving.smoke import run_smoke_queries
+from slipway.stages import evaluate as module
+from slipway.stages.evaluate import evaluate
+from slipway.stages.index import index
+from tests.support.encoders import FakeEncoder, model_folder
+from tests.support.memory_store import MemoryStore
+from tests.unit.slipway.stages.index_run import TEXTS, a_run, changed, embedded, use_fake_encoder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return a_run(MemoryStore(), tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
+    monkeypatch.setattr(module, "latency", lambda search, queries: {"p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0})
+    return use_fake_encoder(run, monkeypatch)
+
+
+def with_golden(run: Run, tmp_path: Path, *queries: dict[str, Any], **fields: Any) -> Run:
+    path = tmp_path / "golden.jsonl"
+    path.write_text("".join(json.dumps(query) + "\n" for query in queries))
+    return changed(run, golden={"queries": path}, **fields)
+
+
+def query(number: int, text: str, document: int | str, **fields: Any) -> dict[str, Any]:
+    judged = document if isinstance(document, str) else f"api:{document:05d}"
+    return {"query_id": f"q{number}", "query": text, "relevant": {judged: 3}, **fields}
+
+
+def read(run: Run, evaluation: Manifest, name: str) -> Any:
+    return json.loads(fetch(run.store, evaluation.one(name), run.scratch / "check").read_bytes())
+
+
+def test_what_people_find_is_measured_against_the_judgments(run: Run, tmp_path: Path) -> None:
+    """A query that is a document's own text finds that document first."""
+    run = with_golden(
+        run, tmp_path,
+        query(1, TEXTS[1], 1, slice="right"),
+        query(2, TEXTS[2], 2, slice="right"),
+        query(3, TEXTS[3], "api:99999", slice="wrong"),
+        query(4, TEXTS[4], 4, part="tuning"),
+    )  # fmt: skip
+    evaluation = evaluate(run, index(run, embedded(run)))
+    metrics = evaluation.facts["metrics"]
+    assert metrics["ndcg_at_10"] == metrics["mrr_at_10"] == metrics["hit_rate_at_1"] == pytest.approx(2 / 3, abs=1e-6)
+    assert metrics["exact_ndcg_at_10"] == metrics["ndcg_at_10"]
+    assert metrics["exact_hit_rate_at_10"] == metrics["hit_rate_at_10"]
+    assert [metrics[f"recall_at_{k}"] for k in (1, 10, 100)] == [1.0, 1.0, 1.0]
+    assert (metrics["documents"], metrics["vectors"], metrics["p95_ms"]) == (60.0, 60.0, 2.0)
+    assert evaluation.facts["by_slice"]["right"]["mrr_at_10"] == 1.0
+    assert evaluation.facts["by_slice"]["wrong"]["mrr_at_10"] == 0.0
+    assert (evaluation.facts["judged_queries"], evaluation.facts["judged_missing"]) == (3, ["api:99999"])
+    found = read(run, evaluation, "queries.json")
+    assert [one["query_id"] for one in found] == ["q1", "q2", "q3"]
+    assert (found[0]["found"][0], found[0]["mrr_at_10"], len(found[0]["found"])) == ("api:00001", 1.0, 10)
+
+
+def test_every_metric_has_a_meaning(run: Run, tmp_path: Path) -> None:
+    from slipway.config.metrics import METRICS
+
+    run = with_golden(run, tmp_path, query(1, TEXTS[1], 1))
+    assert set(evaluate(run, index(run, embedded(run))).facts["metrics"]) == set(METRICS)
+
+
+def test_without_golden_queries_sizes_and_times_are_measured_and_no_more(run: Run) -> None:
+    evaluation = evaluate(run, index(run, embedded(run)))
+    assert set(evaluation.facts["metrics"]) == {"documents", "vectors", "index_bytes", "p50_ms", "p95_ms", "p99_ms"}
+    assert evaluation.facts["golden"] is None
+    assert len(read(run, evaluation, artifact.SMOKE)) == 20
+
+
+@pytest.mark.parametrize("golden", [True, False])
+def test_smoke_queries_are_answered_by_what_was_measured(run: Run, tmp_path: Path, golden: bool) -> None:
+    run = changed(run, index={"spec": "HNSW16"})
+    if golden:
+        run = with_golden(run, tmp_path, *(query(number, TEXTS[number], number) for number in range(30)))
+    candidate = index(run, embedded(run))
+    evaluation = evaluate(run, candidate)
+    files = {one.name: fetch(run.store, one, run.scratch / "check") for one in candidate.objects}
+    smoke = read(run, evaluation, artifact.SMOKE)
+    assert run_smoke_queries(Searcher(files, evaluation.facts["parameters"]), smoke) == 20
+    assert [one["text"] for one in smoke[:2]] == (TEXTS[:2] if golden else [None, None])
+
+
+def test_tuning_queries_tune_and_judging_queries_judge(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: FakeEncoder
+) -> None:
+    tuning = [query(100 + number, f"tuning {number}", number, part="tuning") for number in range(25)]
+    judging = [query(number, f"judging {number}", number) for number in range(5)]
+    run = with_golden(run, tmp_path, *judging, *tuning, index={"spec": "HNSW16"})
+    candidate = index(run, embedded(run))
+    seen: dict[str, Any] = {}
+    real_tune, real_relevance = module.tune, module.relevance
+
+    def tune(index: Any, spec: Any, asked: Any, queries: Any, truth: Any) -> Any:
+        seen["tuned on"] = queries
+        return real_tune(index, spec, asked, queries, truth)
+
+    def relevance(queries: Any, ranked: Any) -> Any:
+        seen["judged on"] = [one.query_id for one in queries]
+        return real_relevance(queries, ranked)
+
+    monkeypatch.setattr(module, "tune", tune)
+    monkeypatch.setattr(module, "relevance", relevance)
+    evaluation = evaluate(run, candidate)
+    assert np.array_equal(seen["tuned on"], encoder.encode_queries([one["query"] for one in tuning]))
+    assert seen["judged on"] == [one["query_id"] for one in judging]
+    assert "25 tuning queries" in evaluation.facts["parameters_reason"]
+    assert evaluation.facts["judged_queries"] == 5
+
+
+def test_recall_is_that_of_the_search_that_will_be_served(run: Run, tmp_path: Path) -> None:
+    """Refine scores again as many rows as were asked for: asking for 100 would flatter a search for 10."""
+    texts = [f"text {number}" for number in range(3_000)]
+    queries = [query(number, f"question {number}", number) for number in range(50)]
+    settings = {"spec": "IVF8,PQ2x4,RFlat", "search": {"nprobe": 8, "refine_factor": 1}}
+    run = with_golden(run, tmp_path, *queries, index=settings)
+    candidate = index(run, embedded(run, texts))
+    evaluation = evaluate(run, candidate)
+    files = {one.name: fetch(run.store, one, run.scratch / "check") for one in candidate.objects}
+    searcher = Searcher(files, evaluation.facts["parameters"])
+    assert evaluation.facts["parameters"] == {"nprobe": 8, "k_factor_rf": 1}
+    vectors = searcher.index.reconstruct_n(0, searcher.vectors)
+    asked = FakeEncoder(find_model(run.collection.encoder)).encode_queries([one["query"] for one in queries])
+    truth = exact_neighbours(vectors, asked, 100)[1].tolist()
+
+    def recall_of(found: list[list[int]], k: int) -> float:
+        return float(np.mean([len({*rows[:k]} & {*exact[:k]}) / k for rows, exact in zip(found, truth, strict=True)]))
+
+    for k in (1, 10, 100):
+        served = [[row for _, _, row in ranked] for ranked in searcher.nearest_documents(asked, k)]
+        assert evaluation.facts["metrics"][f"recall_at_{k}"] == pytest.approx(recall_of(served, k), abs=1e-6)
+    flattered = recall_of(searcher.index.search(asked, 100)[1].tolist(), 10)
+    assert evaluation.facts["metrics"]["recall_at_10"] < flattered - 0.05
+
+
+def test_the_same_again_is_not_measured_again(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = with_golden(run, tmp_path, query(1, TEXTS[1], 1))
+    candidate = index(run, embedded(run))
+    first = evaluate(run, candidate)
+    assert first.inputs == {"candidate": candidate.digest}
+    assert evaluate(run, candidate) == first
+    other = evaluate(with_golden(run, tmp_path, query(1, TEXTS[1], 2)), candidate)
+    assert other.place != first.place
+    assert other.facts["metrics"]["mrr_at_10"] < first.facts["metrics"]["mrr_at_10"] == 1.0
+    tuned = evaluate(with_golden(run, tmp_path, query(1, TEXTS[1], 1), index={"search": {"nprobe": 3}}), candidate)
+    assert tuned.place not in {first.place, other.place}
+
+
+def test_a_collection_smaller_than_every_k_is_measured(run: Run, tmp_path: Path) -> None:
+    run = with_golden(run, tmp_path, query(1, TEXTS[0], 0))
+    metrics = evaluate(run, index(run, embedded(run, TEXTS[:3]))).facts["metrics"]
+    assert (metrics["recall_at_1"], metrics["recall_at_100"], metrics["hit_rate_at_1"]) == (1.0, 1.0, 1.0)
+
+
+def test_a_golden_file_that_went_bad_is_named(run: Run, tmp_path: Path) -> None:
+    run = with_golden(run, tmp_path, {"query_id": "q1"})
+    with pytest.raises(GoldenError, match=r"golden.jsonl:1: field query"):
+        evaluate(run, index(run, embedded(run)))
+
+
+def test_a_model_that_changed_during_the_run_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = with_golden(run, tmp_path, query(1, TEXTS[0], 0))
+    candidate = index(run, embedded(run))
+    described = run.collection.encoder.model_dump() | {
+        "folder": str(model_folder(tmp_path / "other", b"other weights"))
+    }
+    use_fake_encoder(changed(run, encoder=described), monkeypatch)
+    with pytest.raises(EncoderError, match="the model changed during the run; start a new run"):
+        evaluate(run, candidate)

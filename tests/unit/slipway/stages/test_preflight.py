@@ -1,0 +1,144 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.encoders import find_model
+from slipway.errors import (
+    ConnectionMissing,
+    CorruptObject,
+    EncoderError,
+    GoldenError,
+    IndexRefused,
+    StoreUnreachable,
+)
+from slipway.run import Connection, Run
+from slipway.stages.preflight import Preflight, preflight
+from tests.support.encoders import model_folder
+from tests.support.memory_store import MemoryStore
+from tests.support.releases import publish
+from tests.unit.slipway.stages.embedding_run import DIMENSION, a_run
+from tests.unit.slipway.stages.index_run import changed
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return a_run(MemoryStore(), tmp_path)
+
+
+def fingerprint(run: Run) -> str:
+    return find_model(run.collection.encoder).fingerprint
+
+
+def with_encoder(run: Run, folder: Path, **fields: Any) -> Run:
+    return changed(run, encoder=run.collection.encoder.model_dump() | {"folder": str(folder)} | fields)
+
+
+def test_before_the_first_release(run: Run) -> None:
+    assert preflight(run) == Preflight(0, None, fingerprint(run))
+
+
+def test_it_tells_what_is_live_and_writes_nothing(run: Run) -> None:
+    live = publish(run, encoder=fingerprint(run))
+    publish(replace(run, run_id="run-2"), 2, encoder=fingerprint(run))
+    del run.store.calls[:]
+    found = preflight(run)
+    assert (found.generation, found.encoder) == (2, fingerprint(run))
+    assert found.live_release not in {None, live.release_id}
+    assert {method for method, _ in run.store.calls} == {"read"}
+
+
+def test_another_vector_space_is_refused_unless_it_is_allowed(run: Run, tmp_path: Path) -> None:
+    live = publish(run, encoder=fingerprint(run))
+    other = with_encoder(run, model_folder(tmp_path / "other", b"other weights"), name="better", dimension=32)
+    with pytest.raises(EncoderError) as refused:
+        preflight(other)
+    for part in (live.release_id, fingerprint(run), "dimension 16", "better", "dimension 32", "--allow-encoder-change"):
+        assert part in str(refused.value)
+    assert preflight(other, allow_encoder_change=True).encoder == fingerprint(other)
+
+
+def test_the_same_model_elsewhere_under_another_name_is_the_same_space(run: Run, tmp_path: Path) -> None:
+    publish(run, encoder=fingerprint(run))
+    moved = with_encoder(run, model_folder(tmp_path / "moved"), name="renamed")
+    assert preflight(moved).encoder == fingerprint(run)
+
+
+def test_other_prompts_are_another_space(run: Run) -> None:
+    publish(run, encoder=fingerprint(run))
+    prompted = with_encoder(run, Path(run.collection.encoder.folder or ""), prompts={"document": "passage: "})
+    with pytest.raises(EncoderError, match="another vector space"):
+        preflight(prompted)
+
+
+def test_a_missing_model_is_named(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match=r"field folder: .*nowhere does not exist"):
+        preflight(with_encoder(run, tmp_path / "nowhere"))
+    (tmp_path / "hollow").mkdir()
+    with pytest.raises(EncoderError, match=r"has no model.safetensors"):
+        preflight(with_encoder(run, tmp_path / "hollow"))
+
+
+def test_weights_that_are_not_the_configured_ones_are_refused(run: Run) -> None:
+    folder = Path(run.collection.encoder.folder or "")
+    with pytest.raises(EncoderError, match=r"has SHA-256 .*weights_sha256 says 0{64}"):
+        preflight(with_encoder(run, folder, weights_sha256="0" * 64))
+
+
+def test_every_missing_connection_is_found(run: Run) -> None:
+    table = {"kind": "sql", "id": "id", "text": "{body}", "table": "t"}
+    sources = [table | {"name": "a", "connection": "first_db"}, table | {"name": "b", "connection": "second_db"}]
+    asked: list[str] = []
+
+    def connections(name: str) -> Connection:
+        asked.append(name)
+        if name == "second_db":
+            raise ConnectionMissing(f"there is no connection {name!r}")
+        return Connection(name, "sqlite://")
+
+    with pytest.raises(ConnectionMissing, match="second_db"):
+        preflight(replace(changed(run, sources=sources), connections=connections))
+    assert asked == ["first_db", "second_db"]
+
+
+def test_a_golden_file_that_cannot_be_judged_with_is_named(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "golden.jsonl"
+    broken = changed(run, golden={"queries": path})
+    with pytest.raises(GoldenError, match=r"golden.jsonl: the golden file cannot be read"):
+        preflight(broken)
+    path.write_text(json.dumps({"query_id": "q1", "query": "words", "relevant": {"a": 9}}))
+    with pytest.raises(GoldenError, match=r"golden.jsonl:1: field relevant.a"):
+        preflight(broken)
+    path.write_text(json.dumps({"query_id": "q1", "query": "words", "relevant": {"a": 3}}))
+    assert preflight(broken).generation == 0
+
+
+@pytest.mark.parametrize("spec", ["Nonsense", "IVF16,PQ3", "HNSW1", "IVF0,Flat", "HNSW16_PQ4", "IDMap,Flat"])
+def test_a_spec_that_cannot_be_built_is_refused_with_the_dimension(run: Run, spec: str) -> None:
+    with pytest.raises(IndexRefused, match=rf"dimension {DIMENSION}.*correct index.spec, or use auto") as refused:
+        preflight(changed(run, index={"spec": spec}))
+    assert repr(spec) in str(refused.value)
+
+
+@pytest.mark.parametrize("spec", ["auto", "Flat", "HNSW32,SQ8", "IVF4096,PQ4x4fs,RFlat", "OPQ4,IVF65536_HNSW32,PQ4"])
+def test_a_spec_that_needs_many_vectors_is_sound_before_there_are_any(run: Run, spec: str) -> None:
+    preflight(changed(run, index={"spec": spec}))
+
+
+def test_an_unreachable_store_is_passed_on(run: Run) -> None:
+    run.store.fail_next("read", StoreUnreachable("the store did not answer"))
+    with pytest.raises(StoreUnreachable, match="did not answer"):
+        preflight(run)
+
+
+def test_a_damaged_live_release_is_named(run: Run) -> None:
+    live = publish(run, encoder=fingerprint(run))
+    key = f"releases/{live.release_id}/manifest.json"
+    run.store.put(key, run.store.read(key).body.replace(b"run-1", b"run-7"))
+    with pytest.raises(CorruptObject, match=r"manifest.json has SHA-256 .*serving.json says"):
+        preflight(run)
+    run.store.put("serving.json", b"{")
+    with pytest.raises(CorruptObject, match=r"serving.json is not one that this version can read"):
+        preflight(run)

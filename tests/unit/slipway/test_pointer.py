@@ -1,0 +1,261 @@
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway import layout
+from slipway.errors import (
+    ConflictError,
+    CorruptObject,
+    ObjectMissing,
+    ReleaseRefused,
+    StateUnknown,
+    StoreDenied,
+    StoreUnreachable,
+)
+from slipway.pointer import Change, Serving, audit_trail, read_serving, swap_serving
+from slipway.storage import LocalStore, ObjectStore
+from tests.support.crashing_store import CrashingStore, Killed
+from tests.support.memory_store import MemoryStore
+
+CHANGE = Change("release", "tester", "because", "run-1")
+
+
+def promote(store: ObjectStore, release_id: str, change: Change = CHANGE) -> Serving:
+    return swap_serving(store, change, lambda now: now.promoted(release_id, f"sum of {release_id}"))
+
+
+def names(serving: Serving) -> tuple[str | None, str | None]:
+    live, standby = serving.live_release, serving.standby_release
+    return live.release_id if live else None, standby.release_id if standby else None
+
+
+def test_before_the_first_release_there_is_nothing() -> None:
+    serving, version = read_serving(MemoryStore())
+    assert (serving, version) == (Serving(), None)
+    assert (serving.generation, names(serving), serving.withdrawn) == (0, (None, None), {})
+
+
+def test_the_first_release_goes_live_and_nothing_stands_by() -> None:
+    store = MemoryStore()
+    after = promote(store, "r1")
+    assert (after.generation, after.live, names(after)) == (1, "blue", ("r1", None))
+    assert after.live_release is not None
+    assert after.live_release.manifest_sha256 == "sum of r1"
+    assert after.changed == CHANGE
+    assert read_serving(store)[0] == after
+
+
+def test_a_release_takes_the_standby_slot_and_turns_it_live() -> None:
+    store = MemoryStore()
+    promote(store, "r1")
+    second = promote(store, "r2")
+    assert (second.generation, second.live, names(second)) == (2, "green", ("r2", "r1"))
+    third = promote(store, "r3")
+    assert (third.generation, third.live, names(third)) == (3, "blue", ("r3", "r2"))
+
+
+def test_a_rollback_goes_back_and_withdraws_what_it_leaves() -> None:
+    now = Serving().promoted("r1", "s1").promoted("r2", "s2")
+    back = now.rolled_back("r1", "s1", "worse")
+    assert (names(back), back.live, back.withdrawn) == (("r1", "r2"), "blue", {"r2": "worse"})
+    assert names(now) == ("r2", "r1")
+    again = back.rolled_back("r2", "s2", "not worse after all")
+    assert (names(again), again.withdrawn) == (("r2", "r1"), {"r1": "not worse after all"})
+
+
+def test_a_rollback_to_an_older_release_leaves_it_live_and_the_former_on_standby() -> None:
+    now = Serving().promoted("r1", "s1").promoted("r2", "s2").promoted("r3", "s3")
+    back = now.rolled_back("r1", "s1", "both bad")
+    assert (names(back), back.withdrawn) == (("r1", "r3"), {"r3": "both bad"})
+
+
+def test_a_release_that_is_promoted_again_is_no_longer_withdrawn() -> None:
+    now = Serving().promoted("r1", "s1").promoted("r2", "s2").rolled_back("r1", "s1", "worse").promoted("r2", "s2")
+    assert now.withdrawn == {}
+
+
+def test_a_change_in_a_state_keeps_all_others() -> None:
+    now = replace(Serving(), withdrawn={"r0": "old"}).promoted("r1", "s1").promoted("r2", "s2")
+    assert now.rolled_back("r1", "s1", "worse").withdrawn == {"r0": "old", "r2": "worse"}
+
+
+def test_every_change_is_recorded_once_with_who_and_why() -> None:
+    store = MemoryStore()
+    states = [promote(store, f"r{n}", Change("release", f"who{n}", f"why{n}", f"run-{n}")) for n in range(1, 4)]
+    trail = audit_trail(store)
+    assert [record["generation"] for record in trail] == [1, 2, 3]
+    assert [record["changed"]["who"] for record in trail] == ["who1", "who2", "who3"]
+    assert [Serving.from_json(json.dumps(record).encode()) for record in trail] == states
+    assert len({record["nonce"] for record in trail}) == 3
+    assert store.read(layout.audit(3)).body == store.read(layout.SERVING).body
+
+
+def test_a_state_comes_back_from_its_bytes() -> None:
+    store = MemoryStore()
+    promote(store, "r1")
+    after = swap_serving(store, Change("release", "Zoë", "weil's geht"), lambda now: now.promoted("r2", "s"))
+    assert Serving.from_json(after.to_json()) == after
+
+
+def test_a_record_that_a_dead_process_owed_is_made_by_the_next_change() -> None:
+    store = CrashingStore()
+    promote(store, "r1")
+    store.die_at, store.landed = 1, True  # 0 finds the record of generation 1 made, 1 is the swap
+    with pytest.raises(Killed):
+        promote(store, "r2")
+    assert names(read_serving(store)[0]) == ("r2", "r1")
+    assert [record["generation"] for record in audit_trail(store)] == [1]
+    promote(store, "r3")
+    assert [record["slots"][record["live"]]["release_id"] for record in audit_trail(store)] == ["r1", "r2", "r3"]
+
+
+class NoRecords(MemoryStore):
+    """A store that takes no audit records just now."""
+
+    def put_if(self, key: str, body: bytes, expected: str | None) -> str:
+        if key.startswith("audit/"):
+            raise StoreUnreachable("gone")
+        return super().put_if(key, body, expected)
+
+
+def test_a_swap_that_cannot_be_recorded_yet_is_a_swap_all_the_same() -> None:
+    """An error would say that nothing was changed, and a retry would say that the release is live already."""
+    store = NoRecords()
+    assert promote(store, "r1").generation == 1
+    assert names(read_serving(store)[0]) == ("r1", None)
+    with pytest.raises(StoreUnreachable):  # the record that is owed comes first
+        promote(store, "r2")
+    assert names(read_serving(store)[0]) == ("r1", None)
+
+
+def test_a_record_is_never_written_over() -> None:
+    store = MemoryStore()
+    promote(store, "r1")
+    before = store.read(layout.audit(1)).body
+    promote(store, "r2")
+    assert store.read(layout.audit(1)).body == before
+    assert all(key.startswith(("audit/", "serving.json")) for method, key in store.calls if method != "list")
+    assert not [call for call in store.calls if call[0] in {"put", "delete", "copy", "upload"}]
+
+
+@pytest.mark.parametrize("error", [StateUnknown("?"), StoreUnreachable("gone"), StoreDenied("no")])
+def test_what_the_store_says_of_a_swap_is_passed_on(error: Exception) -> None:
+    store = MemoryStore()
+    store.fail_next("put_if", error)
+    with pytest.raises(type(error)):
+        promote(store, "r1")
+    assert read_serving(store) == (Serving(), None)
+
+
+def test_a_lost_race_is_a_refusal_that_changed_nothing() -> None:
+    store = MemoryStore()
+    store.fail_next("put_if", ConflictError("first"))
+    with pytest.raises(ReleaseRefused, match=r"changed by somebody else .* nothing was changed by this release"):
+        promote(store, "r1")
+
+
+def test_a_refusal_writes_nothing() -> None:
+    store = MemoryStore()
+    promote(store, "r1")
+    del store.calls[:]
+
+    def refuse(now: Serving) -> Serving:
+        raise ReleaseRefused("no")
+
+    with pytest.raises(ReleaseRefused, match="no"):
+        swap_serving(store, CHANGE, refuse)
+    assert store.calls == [("read", "serving.json")]
+
+
+RACERS, ROUNDS = 6, 8
+
+
+def test_of_racing_changes_exactly_one_wins_each_round(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    together = threading.Barrier(RACERS)
+    outcomes: list[tuple[int, int, str]] = []
+
+    def run(racer: int) -> None:
+        for turn in range(ROUNDS):
+            together.wait(60)
+
+            def make(now: Serving, turn: int = turn) -> Serving:
+                together.wait(60)  # everybody has read the same state
+                return now.promoted(f"r{turn}-{racer}", "sum")
+
+            try:
+                outcomes.append((turn, racer, swap_serving(store, CHANGE, make).live_release.release_id))
+            except ReleaseRefused:
+                outcomes.append((turn, racer, "refused"))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(RACERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == RACERS * ROUNDS
+    trail = audit_trail(store)
+    assert [record["generation"] for record in trail] == list(range(1, ROUNDS + 1))
+    for turn, record in enumerate(trail):
+        won = [found for number, _, found in outcomes if number == turn and found != "refused"]
+        assert won == [record["slots"][record["live"]]["release_id"]]
+    assert read_serving(store)[0].generation == ROUNDS
+
+
+def stored(**changes: Any) -> dict[str, Any]:
+    state = json.loads(replace(Serving(), generation=3).promoted("r1", "s1").to_json())
+    return state | {"changed": {"action": "release", "who": "w", "why": "y", "run_id": None}} | changes
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"{}",
+        b"\xff\xfe",
+        json.dumps(stored(schema=2)).encode(),
+        json.dumps(stored(schema=2, traffic={"green": 10})).encode(),
+        json.dumps(stored(live="purple")).encode(),
+        json.dumps(stored(live="green")).encode(),  # an empty slot
+        json.dumps(stored(slots={})).encode(),
+        json.dumps(stored(slots={"blue": {"release_id": "r1"}})).encode(),
+        json.dumps(stored(slots={"blue": "r1"})).encode(),
+        json.dumps(stored(generation=0)).encode(),
+        json.dumps(stored(generation="3")).encode(),
+        json.dumps(stored(generation=None)).encode(),
+        json.dumps(stored(unknown=1)).encode(),
+        json.dumps({name: value for name, value in stored().items() if name != "slots"}).encode(),
+    ],
+)
+def test_a_damaged_pointer_is_refused_and_never_taken_for_an_empty_one(body: bytes) -> None:
+    store = MemoryStore()
+    store.put(layout.SERVING, body)
+    with pytest.raises(CorruptObject, match=r"serving.json"):
+        read_serving(store)
+    with pytest.raises(CorruptObject):
+        promote(store, "r2")
+    assert store.read(layout.SERVING).body == body
+
+
+def test_the_state_those_are_made_of_is_sound() -> None:
+    assert Serving.from_json(json.dumps(stored()).encode()).generation == 3
+
+
+def test_a_newer_schema_is_named() -> None:
+    with pytest.raises(CorruptObject, match="has schema 2; this version reads schema 1"):
+        Serving.from_json(json.dumps(stored(schema=2, traffic={})).encode())
+
+
+def test_there_is_no_trail_before_the_first_change() -> None:
+    store = MemoryStore()
+    assert audit_trail(store) == []
+    with pytest.raises(ObjectMissing):
+        store.read(layout.SERVING)
