@@ -40,7 +40,7 @@ def write_collection(folder: Path, data: Path, spec: str, tuning: int = 0, judgi
     judged = _columns(data / "qrels.parquet", "query_id", "doc_id", "relevance")
     wording = dict(texts)
     answerable = [(query, document) for query, document, relevance in judged if relevance == 1]
-    random.Random(1).shuffle(answerable)  # noqa: S311
+    random.Random(1).shuffle(answerable)
     chosen = answerable[: None if judging is None else tuning + judging]
     lines = [
         {

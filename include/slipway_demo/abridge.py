@@ -3,10 +3,9 @@
 A numpydoc docstring is a run of sections. Each keeps what a reader of search results needs of it:
 
 - the opening (summary and extended summary): whole paragraphs, up to `OPENING_LINES` lines, and the first in any case;
-- Parameters: the first `PARAMETER_ENTRIES` entries, of each its name line and the first sentence said about it;
-- Returns, Yields and Raises: the same, `OUTCOME_ENTRIES` each;
+- Parameters: the first entry, that is its name line and the first sentence said about it;
 - Examples: the first paragraph, when it has at most `EXAMPLE_LINES` lines;
-- every other section (Notes, References, See Also, Attributes, ...): dropped.
+- every other section (Returns, Raises, Notes, References, See Also, Attributes, ...): dropped.
 
 Docstrings of other styles (reST fields, Google) have no underlined sections, so the rule for the opening is all that
 applies to them, with `PLAIN_LINES` lines. Text is otherwise left exactly as it stands, dirt included.
@@ -17,23 +16,15 @@ A signature longer than `SIGNATURE_CHARACTERS` ends after the last parameter tha
 """
 
 from collections.abc import Iterator
-from itertools import islice, pairwise
+from itertools import pairwise
 
 OPENING_LINES = 4
 PLAIN_LINES = 6
-GUIDE_LINES = 14
-README_LINES = 24
-PARAMETER_ENTRIES = 1
-OUTCOME_ENTRIES = 1
+GUIDE_LINES = 10
+README_LINES = 16
 EXAMPLE_LINES = 2
 SENTENCE_LINES = 2
 SIGNATURE_CHARACTERS = 80
-ENTRIES = {
-    "parameters": PARAMETER_ENTRIES,
-    "returns": OUTCOME_ENTRIES,
-    "yields": OUTCOME_ENTRIES,
-    "raises": OUTCOME_ENTRIES,
-}
 
 
 def abridge(doc: str) -> str:
@@ -84,8 +75,8 @@ def _paragraphs(lines: list[str], allowance: int) -> list[str]:
 
 
 def _section(title: str, lines: list[str]) -> list[str]:
-    if title in ENTRIES:
-        return lines[:2] + [line for entry in islice(_entries(lines[2:]), ENTRIES[title]) for line in entry]
+    if title == "parameters":
+        return lines[:2] + next(_entries(lines[2:]), [])
     if title == "examples":
         first = _first_paragraph(lines[2:])
         return lines[:2] + first if 0 < len(first) <= EXAMPLE_LINES else []

@@ -54,7 +54,8 @@ SCOPES: tuple[Scope, ...] = (
             " api.interchange arrays.ArrowExtensionArray arrays.ArrowStringArray arrays.StringArray"
             " arrays.BooleanArray arrays.FloatingArray arrays.IntegerArray arrays.NumpyExtensionArray"
             " arrays.SparseArray arrays.IntervalArray arrays.PeriodArray"
-            " PeriodIndex IntervalIndex CategoricalIndex HDFStore tseries api.indexers api.extensions io plotting",
+            " PeriodIndex IntervalIndex CategoricalIndex RangeIndex TimedeltaIndex HDFStore tseries api.indexers"
+            " api.extensions io plotting arrays Categorical",
         ),
     ),
     Scope(
@@ -75,7 +76,7 @@ SCOPES: tuple[Scope, ...] = (
             "fftpack odr misc stats.mstats stats.mstats_basic stats.mstats_extras stats.sampling io.arff"
             " io.netcdf_variable io.netcdf_file io.matlab linalg.interpolative datasets constants signal.spline"
             " signal.abcd_normalize version signal.windows signal.ShortTimeFFT stats.Binomial"
-            " sparse.bsr_array sparse.coo_array stats.contingency special",
+            " sparse.bsr_array sparse.coo_array stats.contingency special signal ndimage io",
         ),
         members=_all(
             "scipy",
@@ -129,8 +130,8 @@ SCOPES: tuple[Scope, ...] = (
             " models.DbCallbackRequest models.TaskInstanceHistory models.RenderedTaskInstanceFields"
             " providers.standard.triggers utils.cli_action_loggers providers.standard.example_dags"
             " providers.common.sql.example_dags providers.common.compat providers.common.sql.doc"
-            " executors state policies security timetables models.DagRun models.DagModel models.dag models.dagrun models.renderedtifields"
-            " models.dag_version models.xcom models.Pool",
+            " executors state policies security timetables models.DagRun models.DagModel models.dag models.dagrun"
+            " models.renderedtifields models.dag_version models.xcom models.Pool",
         ),
     ),
     Scope(
@@ -153,11 +154,8 @@ SCOPES: tuple[Scope, ...] = (
     Scope("requests", "requests"),
     Scope("httpx", "httpx"),
     Scope("joblib", "joblib", excluded=_all("joblib", "numpy_pickle_compat compressor backports testing")),
-    Scope("fsspec", "fsspec", only=_all("fsspec", "AbstractFileSystem open open_files filesystem core")),
     Scope("tqdm", "tqdm", excluded=_all("tqdm", "contrib.discord contrib.slack contrib.telegram utils keras dask")),
-    Scope("more_itertools", "more-itertools"),
     Scope("tenacity", "tenacity"),
-    Scope("jinja2", "Jinja2", only=_all("jinja2", "filters Environment Template FileSystemLoader")),
     Scope("psutil", "psutil"),
     Scope("boto3", "boto3", excluded=_all("boto3", "docs resources compat crt dynamodb")),
     Scope("dateutil", "python-dateutil", excluded=("dateutil.tz",)),
