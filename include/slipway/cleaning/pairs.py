@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from slipway.cleaning import near, reasons
 from slipway.progress import Progress
+from slipway.scratch import reserve
 from slipway.tables import batches, number
 
 COMPARED = 32
@@ -87,7 +88,9 @@ class _Shingles:
         self._file = path.open("w+b")
         self._sets: near.Hashes | None = None
         # plain arrays over the mapped files: slicing a memmap itself costs several times as much
-        self._places = np.asarray(np.memmap(path.with_suffix(".places"), np.int64, mode="w+", shape=(total, 2)))
+        places = path.with_suffix(".places")
+        self._places = np.asarray(np.memmap(places, np.int64, mode="w+", shape=(total, 2)))
+        reserve(places)
 
     def add(self, ranks: list[int], sets: list[near.Hashes]) -> None:
         for rank, one in zip(ranks, sets, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from slipway.errors import IndexRefused
+from slipway.errors import DiskFull, IndexRefused
 from slipway.index.spec import Spec, check_trainable
 
 ADD_STEP = 65_536  # vectors added at once
@@ -80,8 +82,13 @@ def set_parameters(index: Any, parameters: dict[str, int]) -> None:
 
 
 def write(index: Any, path: Path) -> None:
-    """Write the index to a file."""
-    faiss.write_index(index, str(path))
+    """Write the index to a file. Raises `DiskFull`."""
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise DiskFull(f"no space left on the device of {path}; free some, then run again") from error
 
 
 def read(path: Path) -> Any:

@@ -15,6 +15,7 @@ from slipway.errors import IndexRefused
 from slipway.index.artifact import DOCUMENTS_SCHEMA, ROWS_SCHEMA, open_arrow
 from slipway.parts import read_batches
 from slipway.records import CHUNKS
+from slipway.scratch import reserve
 from slipway.storage.base import ObjectStore
 
 _ROWS = """
@@ -59,7 +60,7 @@ def gather(store: ObjectStore, encoder: str, rows: Path, path: Path, scratch: Pa
                 continue
             block = vectors.open_vectors(store, part, scratch)
             if made is None:
-                made = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(total, block.shape[1]))
+                made = _mapped(path, total, block.shape[1])
             made[targets] = block[offsets]
             found[targets] = True
     if not found.all():
@@ -72,6 +73,13 @@ def gather(store: ObjectStore, encoder: str, rows: Path, path: Path, scratch: Pa
         raise IndexRefused("there is not one chunk to index; look at the rejected rows of the clean stage")
     del made  # writes what is still in memory
     return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def _mapped(path: Path, rows: int, dimension: int) -> npt.NDArray[np.float32]:
+    """A memory-mapped, writable array file whose disk space is there."""
+    made = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(rows, dimension))
+    reserve(path, made.offset)
+    return made
 
 
 class _Wanted:

@@ -66,7 +66,7 @@ def _read_back(run: Run, release_id: str) -> str:
 def name_release(candidate: Manifest, evaluation: Manifest) -> str:
     """The release's id: when its candidate was built, and what it is made of. The same candidate has the same id."""
     built = "".join(character for character in candidate.created_at[:19] if character.isdigit() or character == "T")
-    return f"{built}-{fingerprint(candidate.digest, evaluation.fingerprint)[:8]}"
+    return f"{built}-{fingerprint(candidate.digest, dict(evaluation.facts['parameters']))[:8]}"
 
 
 def seal_release(run: Run, release_id: str, candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> Manifest:

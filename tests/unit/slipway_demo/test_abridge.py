@@ -40,7 +40,6 @@ def test_a_numpydoc_docstring_keeps_what_a_search_result_needs() -> None:
     assert abridge(NUMPYDOC) == (
         "Join two tables.\n\nOn one key or more.\n\n"
         "Parameters\n----------\nleft : Table\n    The first one.\n\n"
-        "Returns\n-------\nTable\n    Rows of both.\n\n"
         "Examples\n--------\n>>> join(a, b)"
     )
 
