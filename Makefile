@@ -1,7 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
 
--include .env
-
 PYTHON ?= python3.11
 UV_VERSION := 0.13.8
 # Where torch's CPU wheels are, if your package index offers only CUDA builds: make demo TORCH_INDEX_URL=…
@@ -11,19 +9,16 @@ ROOT := $(CURDIR)
 BIN := $(ROOT)/.venv/bin
 LOCAL := $(ROOT)/.slipway
 
-# One installation's settings. A line in .env, or the environment, comes before these defaults.
+# What is set in the environment comes before these; connections and further settings stand in .env.
 export AIRFLOW_HOME ?= $(LOCAL)/airflow
 export AIRFLOW__CORE__DAGS_FOLDER ?= $(ROOT)/dags
 export AIRFLOW__CORE__PLUGINS_FOLDER ?= $(ROOT)/plugins
 export AIRFLOW__CORE__LOAD_EXAMPLES ?= False
 export AIRFLOW__CORE__PARALLELISM ?= 4
-export AIRFLOW_CONN_PYDOCS_DB ?= sqlite:///$(LOCAL)/demo/pydocs.db
-export SLIPWAY_COLLECTIONS ?= $(ROOT)/include/collections
-export SLIPWAY_STORE ?= $(LOCAL)/store
-export SLIPWAY_PORT ?= 8080
+export SLIPWAY_ROOT ?= $(ROOT)
 export TOKENIZERS_PARALLELISM ?= true
 # Tests make their own: they must never touch this installation's database and store.
-SETTINGS := $(filter AIRFLOW% SLIPWAY_COLLECTIONS SLIPWAY_STORE SLIPWAY_PORT,$(.VARIABLES))
+SETTINGS := $(filter AIRFLOW% SLIPWAY_ROOT SLIPWAY_COLLECTIONS SLIPWAY_STORE SLIPWAY_PORT,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test check up down lock clean
@@ -63,7 +58,7 @@ clean: ## remove the demo's store, database and logs (not .venv)
 	@rm -rf $(LOCAL)
 
 .venv/.installed: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || { echo "Slipway needs Python 3.11: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || { echo "Slipway needs Python 3.11 or 3.12: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
 	@echo "Installing into .venv (a minute or two; torch is the large one) …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
@@ -83,5 +78,5 @@ $(BIN)/uv pip install -q --python $(BIN)/python $(1) 2>$(ROOT)/.venv/uv.log || $
 endef
 
 .env:
-	@{ echo "# Settings of this installation, read by make and by the command slipway. Not in git."; \
-	   for name in AIRFLOW_CONN_PYDOCS_DB SLIPWAY_COLLECTIONS SLIPWAY_STORE; do eval "echo $$name=\$$$$name"; done; } > $@
+	@printf '%s\n' '# Settings and connections of this installation, read by slipway, make demo and make up. Not in git.' \
+	  'AIRFLOW_CONN_PYDOCS_DB=sqlite:///$(LOCAL)/demo/pydocs.db' > $@

@@ -32,12 +32,17 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class SlipwayError(Exception):
-    """Base of all errors raised on purpose. `exit_status` is what the command line returns for it."""
+    """Base of all errors raised on purpose. `exit_status` is what the command line returns for it.
+
+    `result` is what a run had done when it failed (see slipway.result); None where no run was at work.
+    """
 
     exit_status = 3
+    result: dict[str, Any] | None = None
 
 
 class InputError(SlipwayError):

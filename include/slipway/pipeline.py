@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway import result
+from slipway.errors import Refused, SlipwayError
 from slipway.evaluation.gates import Verdict, judge
 from slipway.manifest import Manifest, load
 from slipway.pointer import read_serving
@@ -41,9 +42,24 @@ class Options:
 def run_pipeline(run: Run, options: Options) -> dict[str, Any]:
     """Run every stage and return the result (see slipway.result), which is kept in the store as well.
 
-    A failed gate is a result, not an error: `released` is false and `reason` says why. Raises `SlipwayError`.
+    A failed gate is a result, not an error: `released` is false and `reason` says why. Raises `SlipwayError`, whose
+    `result` says how far the run came.
     """
     steps = Steps()
+    try:
+        _run_stages(run, options, steps)
+    except SlipwayError as error:
+        error.result = result.assemble(run, steps)
+        if isinstance(error, Refused):
+            result.write(run, {**error.result, "reason": str(error)})
+        raise
+    made = result.assemble(run, steps)
+    result.write(run, made)
+    return made
+
+
+def _run_stages(run: Run, options: Options, steps: Steps) -> None:
+    """Every stage in order; what each returned is left in `steps`, as far as it came."""
     timed = _Timer(steps.seconds).timed
     with timed("preflight"):
         found = preflight(run, options.allow_encoder_change)
@@ -55,6 +71,7 @@ def run_pipeline(run: Run, options: Options) -> dict[str, Any]:
             cleaned.append(clean(run, source.name, raw))
     with timed("snapshot"):
         steps.snapshot = snapshot(run, cleaned)
+    with timed("compare"):
         steps.difference = difference(run, steps.snapshot, live_snapshot(run), allow_deletes=options.allow_deletes)
     with timed("chunk"):
         steps.chunks = chunk(run, steps.snapshot)
@@ -66,15 +83,13 @@ def run_pipeline(run: Run, options: Options) -> dict[str, Any]:
         steps.candidate = index(run, steps.chunks)
     with timed("evaluate"):
         steps.evaluation = evaluate(run, steps.candidate)
+    with timed("gate"):
         steps.verdict = verdict(run, steps.evaluation)
     if steps.verdict.passed:
         with timed("release"):
             steps.released = release(
                 run, steps.candidate, steps.evaluation, steps.verdict, found.generation, options.who, options.why
             )
-    made = result.assemble(run, steps)
-    result.write(run, made)
-    return made
 
 
 def live_snapshot(run: Run) -> Manifest | None:
@@ -104,5 +119,7 @@ class _Timer:
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         started = time.monotonic()
-        yield
-        self._seconds[stage] = self._seconds.get(stage, 0.0) + time.monotonic() - started
+        try:
+            yield
+        finally:
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.monotonic() - started

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from slipway.config import Collection
 
-COLLECTIONS = "include/collections"
+COLLECTIONS = "include/collections"  # these two below SLIPWAY_ROOT, or below the current folder
 STORE = ".slipway/store"
 
 
 def collections_folder(option: str | Path | None = None) -> Path:
     """The folder of collection files: the option, SLIPWAY_COLLECTIONS, or include/collections here."""
-    return Path(option or os.environ.get("SLIPWAY_COLLECTIONS") or COLLECTIONS)
+    return Path(option or os.environ.get("SLIPWAY_COLLECTIONS") or _root() / COLLECTIONS)
 
 
 def named_store(option: str | None = None) -> str | None:
@@ -24,7 +24,12 @@ def named_store(option: str | None = None) -> str | None:
 def store_root(collection: Collection | None = None, option: str | None = None) -> str:
     """The root of the object store: the option, SLIPWAY_STORE, the collection's own, or .slipway/store here."""
     own = collection.store if collection else None
-    return named_store(option) or own or STORE
+    return named_store(option) or own or str(_root() / STORE)
+
+
+def _root() -> Path:
+    """What the default places are below: SLIPWAY_ROOT, for processes that run in other folders, such as Airflow's."""
+    return Path(os.environ.get("SLIPWAY_ROOT") or "")
 
 
 def store_url(name: str, root: str) -> str:

@@ -16,6 +16,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dotenv import load_dotenv
+
 from slipway_demo import local_run
 from slipway_demo.screen import Screen, quiet
 
@@ -31,13 +33,13 @@ NEEDED = (
     "AIRFLOW_HOME",
     "AIRFLOW__CORE__DAGS_FOLDER",
     "AIRFLOW_CONN_PYDOCS_DB",
-    "SLIPWAY_STORE",
-    "SLIPWAY_COLLECTIONS",
-)  # fmt: skip
+    "SLIPWAY_ROOT",
+)
 
 
 def main(arguments: list[str]) -> int:
     """Run the demo. 0: the run went through; 1: it failed or was refused; 2: the environment is not set."""
+    load_dotenv(".env")
     missing = [name for name in NEEDED if not os.environ.get(name)]
     if missing:
         print(f"{', '.join(missing)} not set: start the demo with `make demo`", file=sys.stderr)  # noqa: T201

@@ -45,8 +45,7 @@ def _airflow(project: Path) -> dict[str, str]:
 def _slipway(project: Path) -> dict[str, str]:
     return {
         "AIRFLOW_CONN_PYDOCS_DB": f"sqlite:///{demo_sources(project) / 'pydocs.db'}",
-        "SLIPWAY_STORE": str(project / ".slipway" / "store"),
-        "SLIPWAY_COLLECTIONS": str(project / "include" / "collections"),
+        "SLIPWAY_ROOT": str(project),
     }
 
 

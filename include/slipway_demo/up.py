@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from dotenv import load_dotenv
+
 from slipway_demo.airflow_api import AirflowApi
 from slipway_demo.session import AlreadyRunning, Session
 from slipway_demo.surroundings import HOST, airflow_environment, airflow_home, demo_sources
@@ -63,6 +65,7 @@ def up(project: Path) -> int:
         say("Airflow is running already.")
         say(_welcome(project, session.note()))
         return 0
+    load_dotenv(project / ".env")
     port = _port()
     url = f"http://{HOST}:{port}"
     environment = airflow_environment(project, port)

@@ -18,9 +18,9 @@ def shown():
 
 
 def test_without_its_environment_the_demo_says_what_is_missing(monkeypatch, capsys):
-    monkeypatch.delenv("SLIPWAY_STORE", raising=False)
+    monkeypatch.delenv("SLIPWAY_ROOT", raising=False)
     assert drive.main([]) == 2
-    assert "SLIPWAY_STORE" in capsys.readouterr().err
+    assert "SLIPWAY_ROOT" in capsys.readouterr().err
 
 
 def test_a_run_is_shown_task_by_task(bench, shown):

@@ -1,7 +1,7 @@
 """Real vectors and real questions, where SLIPWAY_TEST_DATA names the folder that has them.
 
 mnist_784: 19,000 images as vectors of 784 numbers under squared distance, with an exact ground truth that was made
-elsewhere. squad_dev: 2,067 paragraphs with the questions that people asked about them.
+elsewhere. squad_dev: 2,067 paragraphs (nine too long for one chunk) with the questions that people asked about them.
 """
 
 from __future__ import annotations
@@ -71,17 +71,14 @@ def test_our_exact_neighbours_are_the_published_ones(mnist: Mnist) -> None:
         ("IVF128_HNSW32,PQ98x4fs,RFlat", 0.95),
     ],
 )
-def test_an_index_of_images_finds_the_published_neighbours(
-    mnist: Mnist, factory: str, least: float, record_property: Any
-) -> None:
+def test_an_index_of_images_finds_the_published_neighbours(mnist: Mnist, factory: str, least: float) -> None:
     """Tuned on some of the queries, judged on the others."""
     index = Index(spec=factory, metric="l2")
     spec = resolve(index, *mnist.base.shape)
     built = build(mnist.base, spec, index.train_vectors, index.ef_construction)
     parameters, _ = tune(built, spec, SearchParameters(), mnist.queries[:TUNING], mnist.truth[:TUNING])
     found = recall(built.search(mnist.queries[TUNING:], 10)[1], mnist.truth[TUNING:], 10)
-    record_property("recall_at_10", found)
-    record_property("parameters", parameters)
+    print(f"{spec.factory}: recall@10 {found:.4f} with {parameters}")
     assert found >= least, f"{spec.factory} with {parameters}"
 
 
@@ -95,7 +92,7 @@ def squad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
 def test_questions_find_their_paragraphs_as_exact_search_would(squad: tuple[Path, dict[str, Any]]) -> None:
     made = squad[1]
     metrics = made["metrics"]
-    assert (made["documents"], made["chunks"], made["judged_missing"]) == (2_067, 2_067, [])
+    assert (made["documents"], made["chunks"], made["judged_missing"]) == (2_067, 2_076, [])
     assert made["index"]["spec"] == "HNSW32"
     assert metrics["recall_at_10"] >= 0.98
     assert metrics["hit_rate_at_10"] >= metrics["exact_hit_rate_at_10"] - 0.005
@@ -112,6 +109,6 @@ def test_the_released_paragraphs_are_searched_by_text(squad: tuple[Path, dict[st
 
 def test_compressed_lists_of_the_same_vectors_do_as_well(squad: tuple[Path, dict[str, Any]]) -> None:
     made = run_squad(squad[0], data_folder("squad_dev"), "IVF32,PQ96x4fs,RFlat", tuning=50, judging=600)
-    assert (made["embedded"], made["reused"]) == (0, 2_067)
+    assert (made["embedded"], made["reused"]) == (0, 2_076)
     assert made["metrics"]["recall_at_10"] >= 0.95
     assert made["metrics"]["hit_rate_at_10"] >= made["metrics"]["exact_hit_rate_at_10"] - 0.01

@@ -74,12 +74,16 @@ def validate(names: tuple[str, ...], collections: str | None, as_json: bool) -> 
 def _validated(file: Path) -> dict[str, Any]:
     from slipway.encoders import find_model
     from slipway.evaluation.golden import read_golden
+    from slipway.index.build import make
+    from slipway.index.spec import resolve
 
     try:
         collection = load_file(file)
         find_model(collection.encoder)
         if collection.golden:
             read_golden(collection.golden.queries)
+        dimension = collection.encoder.dimension
+        make(resolve(collection.index, 1, dimension), dimension, collection.index.ef_construction)
     except SlipwayError as error:
         return {"collection": file.stem, "file": str(file), "valid": False, "error": str(error)}
     return {"collection": file.stem, "file": str(file), "valid": True, "error": None}

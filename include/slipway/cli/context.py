@@ -28,7 +28,8 @@ class JsonOutput:
         """Print an error: on standard error for people, and as the one document for machines."""
         click.echo(f"{type(error).__name__}: {error}", err=True)
         if self._as_json:
-            body = {"error": {"type": type(error).__name__, "message": str(error)}, "released": False}
+            result = getattr(error, "result", None) or {}  # a run's, as far as it came
+            body = {**result, "error": {"type": type(error).__name__, "message": str(error)}}
             click.echo(json.dumps(body, indent=1, ensure_ascii=False))
 
     def exit(self, status: int) -> NoReturn:

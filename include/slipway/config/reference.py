@@ -23,6 +23,7 @@ test keeps it true.
 
 | setting | option | environment | default |
 |---|---|---|---|
+| folder that the two defaults below are in | | `SLIPWAY_ROOT` | the current folder |
 | folder of collection files | `--collections` | `SLIPWAY_COLLECTIONS` | `include/collections` |
 | root of the object store | `--store` | `SLIPWAY_STORE` | the collection's `store`, else `.slipway/store` |
 | scratch files | | `SLIPWAY_SCRATCH` | the system's temporary folder |

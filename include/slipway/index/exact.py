@@ -21,7 +21,7 @@ def exact_neighbours(
     """
     k = min(k, len(vectors))
     merged: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None
-    for start in range(0, len(vectors), BLOCK):
+    for start in range(0, len(vectors) if len(queries) else 0, BLOCK):
         block = np.ascontiguousarray(vectors[start : start + BLOCK])
         scores, rows = faiss.knn(queries, block, min(k, len(block)), metric=METRICS[metric])
         rows = rows + start
@@ -29,7 +29,8 @@ def exact_neighbours(
             scores, rows = np.hstack([merged[0], scores]), np.hstack([merged[1], rows])
         merged = _best(scores, rows, k, metric)
     if merged is None:
-        return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        empty = (len(queries), k if len(queries) == 0 else 0)
+        return np.empty(empty, np.float32), np.empty(empty, np.int64)
     return merged
 
 

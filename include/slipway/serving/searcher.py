@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -76,7 +77,7 @@ class Searcher:
         ranked: list[list[tuple[int, float, int]]] = [[] for _ in queries]
         short = np.arange(len(queries))
         while short.size:
-            scores, rows = self.index.search(queries[short], wanted)
+            scores, rows = self.nearest_rows(queries[short], wanted)
             for query, found, its_scores in zip(short, rows, scores, strict=True):
                 ranked[query] = self.documents_of(found, its_scores, k)
             if wanted == self.vectors:
@@ -85,6 +86,18 @@ class Searcher:
             short = np.array([q for q, has_more in zip(short, more, strict=True) if has_more and len(ranked[q]) < k])
             wanted = min(self.vectors, wanted * 4)
         return ranked
+
+    def nearest_rows(
+        self, queries: npt.NDArray[np.float32], count: int
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Scores and rows of the `count` nearest vectors that the index finds, best first; -1 where it finds no more.
+
+        A graph that is searched for more than it may visit gives few and poor answers, so it may visit that many.
+        """
+        if isinstance(self.index, faiss.IndexHNSW):
+            visits = faiss.SearchParametersHNSW(efSearch=max(self.index.hnsw.efSearch, count))
+            return self.index.search(queries, count, params=visits)  # type: ignore[no-any-return]
+        return self.index.search(queries, count)  # type: ignore[no-any-return]
 
     def rows_asked(self, k: int) -> int:
         """How many rows a search for k documents asks the index for at first."""

@@ -102,7 +102,7 @@ class _Measuring:
         """Adds to `metrics`; returns further facts."""
         scores, truth = self._exact(queries)
         for k in (1, 10, 100):  # each as a search for k asks: the more rows are asked for, the harder an index looks
-            found = self.searcher.index.search(queries, self.searcher.rows_asked(k))[1]
+            found = self.searcher.nearest_rows(queries, self.searcher.rows_asked(k))[1]
             metrics[f"recall_at_{k}"] = round(recall(found, truth, k), 6)
         exact_ranked = [self.searcher.documents_of(rows, s, 10) for rows, s in zip(truth, scores, strict=True)]
         exact, _, _ = relevance(judging, [self._ids(ranked) for ranked in exact_ranked])

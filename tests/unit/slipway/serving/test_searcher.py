@@ -118,6 +118,18 @@ def test_more_documents_than_there_are_can_be_asked_for(tmp_path: Path, factory:
     assert len(ids(a_searcher(tmp_path, VECTORS, index_spec=spec(factory)), VECTORS[0], k)) == 30
 
 
+@pytest.mark.parametrize("factory", ["HNSW16", "HNSW16,SQ8"])
+def test_a_graph_tuned_for_ten_finds_hundreds_too(tmp_path: Path, factory: str) -> None:
+    """With 16 visits FAISS would give some 200 of the 600 asked for, and not the nearest."""
+    vectors = clustered_vectors(3_000)
+    searcher = a_searcher(tmp_path, vectors, {"efSearch": 16}, index_spec=spec(factory))
+    query = clustered_vectors(1, seed=1)
+    found = [row for _, _, row in searcher.nearest_documents(query, 600)[0]]
+    assert len(found) == 600
+    assert len(set(found) & set(np.argsort(-(vectors @ query[0]))[:600].tolist())) > 560
+    assert searcher.index.hnsw.efSearch == 16
+
+
 class Counting:
     """An index that remembers how many rows it was asked for, and for how many queries."""
 
