@@ -34,7 +34,7 @@ demo: setup ## build, judge and release an index of the installed packages' API 
 	@$(BIN)/python -m slipway_demo.drive
 
 test: setup-dev ## run all tests
-	@env $(foreach name,$(SETTINGS),-u $(name)) $(BIN)/python -m pytest
+	@env $(foreach name,$(SETTINGS),-u $(name)) $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 check: setup-dev ## lint, types, architecture, Dockerfile
 	@$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """Real questions over real paragraphs: SQuAD's dev set as a collection of its own, through every stage of a run.
 
-Each of the 2,067 paragraphs is one document, and but for nine long ones one chunk; the answerable questions are the golden queries, each with
-the paragraph it was asked about. Prints a Markdown table: the index against exact search with the same encoder.
+Each of the 2,067 paragraphs is one document and, but for nine long ones, one chunk. The answerable questions are the
+golden queries, each with the paragraph it was asked about. Prints a Markdown table: the index against exact search
+with the same encoder.
 
     python benchmarks/squad.py /path/to/squad_dev --spec HNSW32 "IVF64,PQ96x4fs,RFlat"
 

@@ -64,7 +64,6 @@ def test_our_exact_neighbours_are_the_published_ones(mnist: Mnist) -> None:
     ("factory", "least"),
     [
         ("auto", 0.99),
-        ("HNSW32", 0.99),
         ("HNSW32,SQ8", 0.98),
         ("IVF128,PQ98x4fs,RFlat", 0.95),
         ("IVF128,PQ98x4fs,Refine(SQ8)", 0.95),

@@ -95,9 +95,13 @@ class Searcher:
         A graph that is searched for more than it may visit gives few and poor answers, so it may visit that many.
         """
         if isinstance(self.index, faiss.IndexHNSW):
-            visits = faiss.SearchParametersHNSW(efSearch=max(self.index.hnsw.efSearch, count))
-            return self.index.search(queries, count, params=visits)  # type: ignore[no-any-return]
-        return self.index.search(queries, count)  # type: ignore[no-any-return]
+            visits = faiss.SearchParametersHNSW(  # type: ignore[attr-defined]
+                efSearch=max(self.index.hnsw.efSearch, count)
+            )
+            scores, rows = self.index.search(queries, count, params=visits)
+        else:
+            scores, rows = self.index.search(queries, count)
+        return scores, rows
 
     def rows_asked(self, k: int) -> int:
         """How many rows a search for k documents asks the index for at first."""
