@@ -23,7 +23,20 @@ from slipway.storage.s3 import S3Store
 from tests.end_to_end.project import LONG, Project
 from tests.support.s3_server import S3Server
 
-STAGES = ["preflight", "extract", "clean", "snapshot", "chunk", "plan", "embed", "index", "evaluate", "release"]
+STAGES = [
+    "preflight",
+    "extract",
+    "clean",
+    "snapshot",
+    "compare",
+    "chunk",
+    "plan",
+    "embed",
+    "index",
+    "evaluate",
+    "gate",
+    "release",
+]
 REJECTED = {
     "duplicate": 1,
     "duplicate_id": 1,
@@ -237,5 +250,5 @@ def test_progress_is_told_stage_by_stage(project: Project) -> None:
     project.insert("tea", "Tea", "Green tea is steamed after picking.")
     seen: list[tuple[str, int, int | None, str]] = []
     project.run("second", progress=lambda *told: seen.append(told))
-    assert {told[0] for told in seen} == {"extract", "clean", "snapshot", "chunk", "embed", "index"}
+    assert {told[0] for told in seen} == {"extract", "clean", "snapshot", "compare", "chunk", "embed", "index"}
     assert all(total is None or done <= total for _, done, total, _ in seen)
