@@ -250,5 +250,5 @@ def test_progress_is_told_stage_by_stage(project: Project) -> None:
     project.insert("tea", "Tea", "Green tea is steamed after picking.")
     seen: list[tuple[str, int, int | None, str]] = []
     project.run("second", progress=lambda *told: seen.append(told))
-    assert {told[0] for told in seen} == {"extract", "clean", "snapshot", "compare", "chunk", "embed", "index"}
+    assert {told[0] for told in seen} == {"extract", "clean", "snapshot", "chunk", "embed", "index"}
     assert all(total is None or done <= total for _, done, total, _ in seen)
