@@ -31,6 +31,11 @@ def plan(run_id: str) -> str:
     return f"runs/{run_id}/plan"
 
 
+def shard_name(shard: int) -> str:
+    """Name of a shard's part within an embedding plan."""
+    return f"shard-{shard:05d}.parquet"
+
+
 def result(run_id: str) -> str:
     """Key of a run's result."""
     return f"runs/{run_id}/result.json"

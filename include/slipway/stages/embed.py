@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from slipway import vectors
+from slipway import layout, vectors
 from slipway.encoders import Model, find_model, load_encoder
 from slipway.encoders.base import TextEncoder
 from slipway.errors import EncoderError
@@ -44,7 +44,7 @@ def embed(run: Run, plan: Manifest, shard: int) -> Embedded:
             f"encoder {model.encoder.name} has fingerprint {model.fingerprint}, the plan was made for "
             f"{plan.facts['encoder']}: the model changed during the run; start a new run"
         )
-    path = fetch(run.store, plan.one(f"shard-{shard:05d}.parquet"), run.scratch)
+    path = fetch(run.store, plan.one(layout.shard_name(shard)), run.scratch)
     total = next(entry["chunks"] for entry in plan.facts["shards"] if entry["shard"] == shard)
     embedded = resumed = tokens = 0
     for group in _groups(read_batches([path])):

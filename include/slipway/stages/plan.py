@@ -78,11 +78,6 @@ def _of_these(sealed: Manifest, chunks: Manifest, run: Run) -> Manifest:
     return sealed
 
 
-def shard_name(shard: int) -> str:
-    """The name of a shard's part within the plan."""
-    return f"shard-{shard:05d}.parquet"
-
-
 def _write_shards(batches: Iterator[pa.RecordBatch], draft: Draft, scratch: Path) -> list[dict[str, int]]:
     shards: list[dict[str, int]] = []
     writer: pq.ParquetWriter | None = None
@@ -90,7 +85,7 @@ def _write_shards(batches: Iterator[pa.RecordBatch], draft: Draft, scratch: Path
     def finish() -> None:
         if writer is not None:
             writer.close()
-            path = scratch / shard_name(shards[-1]["shard"])
+            path = scratch / layout.shard_name(shards[-1]["shard"])
             draft.add_file(path.name, path)
             path.unlink()
 
@@ -98,7 +93,7 @@ def _write_shards(batches: Iterator[pa.RecordBatch], draft: Draft, scratch: Path
         if writer is None or shards[-1]["shard"] != shard:
             finish()
             shards.append({"shard": shard, "chunks": 0, "tokens": 0})
-            writer = pq.ParquetWriter(scratch / shard_name(shard), SHARD, compression="zstd")
+            writer = pq.ParquetWriter(scratch / layout.shard_name(shard), SHARD, compression="zstd")
         writer.write_batch(rows)
         shards[-1]["chunks"] += rows.num_rows
         shards[-1]["tokens"] += pc.sum(rows["tokens"]).as_py()

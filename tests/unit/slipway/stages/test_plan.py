@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from slipway import vectors
 from slipway.encoders import find_model
 from slipway.errors import InputError
+from slipway.layout import shard_name
 from slipway.manifest import Manifest, fetch
 from slipway.parts import read_batches
 from slipway.run import Run
 from slipway.stages import plan as plan_stage
-from slipway.stages.plan import plan, shard_name
+from slipway.stages.plan import plan
 from tests.support.memory_store import MemoryStore
 from tests.unit.slipway.stages.embedding_run import DIMENSION, a_run, chunks_of
 
