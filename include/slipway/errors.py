@@ -10,13 +10,16 @@ SlipwayError
 │   └── GoldenError         a golden file that cannot be judged with
 ├── Refused             look at what was refused; the live release is untouched  (exit status 1)
 │   ├── SourceRefused       a source returned nothing, or far less than it should
-│   ├── BreakerTripped      a run that would remove or reject more than the configured share
+│   ├── BreakerTripped      a run that would remove, change or reject more than the configured share
+│   ├── BudgetExceeded      a run that would embed more than the configured budget
+│   ├── ReconcileRefused    documents, chunks, vectors and index do not hold the same ids
 │   ├── IndexRefused        vectors that cannot carry the index asked for
 │   ├── GateRefused         a candidate that failed a gate
 │   └── ReleaseRefused      a release that is not whole, failed its smoke queries, or is stale
 └── OperationError      the machine or a service failed                          (exit status 3)
     ├── TransientError      try again: nothing was changed
     │   ├── StoreUnreachable    the object store did not answer
+    │   ├── RunInProgress       another run is at work on the collection
     │   └── SourceInterrupted   a source failed half-way
     ├── ConflictError       somebody else was first: read again, then decide
     ├── StateUnknown        the outcome cannot be known: read again, delete nothing
@@ -86,7 +89,15 @@ class SourceRefused(Refused):
 
 
 class BreakerTripped(Refused):
-    """The run would remove or reject a larger share of documents than the collection allows."""
+    """The run would remove, change or reject a larger share of documents than the collection allows."""
+
+
+class BudgetExceeded(Refused):
+    """The run would embed more than the collection's budget allows."""
+
+
+class ReconcileRefused(Refused):
+    """Snapshot, chunks, vectors, index and payload do not hold the same ids; the message names the first."""
 
 
 class IndexRefused(Refused):
@@ -111,6 +122,10 @@ class TransientError(OperationError):
 
 class StoreUnreachable(TransientError):
     """The object store did not answer."""
+
+
+class RunInProgress(TransientError):
+    """Another run is at work on the collection; this one may begin when it has ended."""
 
 
 class SourceInterrupted(TransientError):

@@ -1,24 +1,35 @@
 """Where things lie below a collection's root in the store. Every key is made here.
 
 <root>/<collection>/
-  runs/<run_id>/raw/<source>/          what one run read of one source
-  runs/<run_id>/plan/                  the frozen embedding plan of one run
-  runs/<run_id>/result.json            what the run did, for people and scripts
-  documents/<fingerprint>/             clean documents and rejected rows of one source
+  runs/<run_id>/start/                 what one run found when it began, and what it may do
+  runs/<run_id>/raw/<source>/          what it read of one source
+  runs/<run_id>/plan/                  its frozen embedding plan
+  runs/<run_id>/result.json            what it did, for people and scripts
+  documents/<fingerprint>/             clean documents and rejected rows of one source's reading
   snapshots/<fingerprint>/             the whole collection at one moment
   differences/<old>-<new>/             what changed from one snapshot to another
+  checkpoints/<time>-<run_id>/         a snapshot that later runs may build on, and how far each source was read
   chunks/<fingerprint>/                its passages
   vectors/<encoder>/<part>/            content-addressed vectors, shared by all builds
   candidates/<fingerprint>/            a built index with everything a reader needs
   evaluations/<fingerprint>/           what was measured on a candidate
   releases/<release_id>/               a serving artifact
-  serving.json                         the only object that changes
+  serving.json                         what is live
+  lease.json                           which run is at work
   audit/<generation>.json              one write-once record per change of serving.json
 """
 
 from __future__ import annotations
 
 SERVING = "serving.json"
+LEASE = "lease.json"
+RUNS = "runs/"
+CHECKPOINTS = "checkpoints/"
+
+
+def start(run_id: str) -> str:
+    """Place of what a run found when it began."""
+    return f"runs/{run_id}/start"
 
 
 def raw(run_id: str, source: str) -> str:
@@ -54,6 +65,11 @@ def snapshot(fingerprint: str) -> str:
 def difference(baseline: str | None, fingerprint: str) -> str:
     """Place of what changed from one snapshot (None: there was none) to another."""
     return f"differences/{baseline or 'none'}-{fingerprint}"
+
+
+def checkpoint(at: str, run_id: str) -> str:
+    """Place of a run's checkpoint, in the order of time. `at` is UTC, `20260131T021500Z`."""
+    return f"{CHECKPOINTS}{at}-{run_id}"
 
 
 def chunks(fingerprint: str) -> str:

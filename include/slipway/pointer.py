@@ -34,12 +34,16 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Who changed serving.json, why, from which run, and what it did ("release" or "rollback")."""
+    """Who changed serving.json, why, from which run, and what it did ("release" or "rollback").
+
+    `allowed` names what the run was told to do although a breaker or a budget forbade it, such as "deletes".
+    """
 
     action: str
     who: str
     why: str
     run_id: str | None = None
+    allowed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class Serving:
             if raw["schema"] != SCHEMA:
                 raise CorruptObject(f"{layout.SERVING} has schema {raw['schema']}; this version reads schema {SCHEMA}")
             raw["slots"] = {colour: Slot(**slot) for colour, slot in raw["slots"].items()}
-            raw["changed"] = Change(**raw["changed"]) if raw["changed"] else None
+            raw["changed"] = _change(raw["changed"]) if raw["changed"] else None
             serving = cls(**raw)
             serving._check()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -112,6 +116,10 @@ class Serving:
                 f"generation {self.generation}, live {self.live}, slots {', '.join(self.slots) or 'none'}; "
                 f"restore it from the newest record in audit/"
             )
+
+
+def _change(raw: dict[str, Any]) -> Change:
+    return Change(**{**raw, "allowed": tuple(raw.get("allowed", ()))})
 
 
 def read_serving(store: ObjectStore) -> tuple[Serving, str | None]:

@@ -16,11 +16,9 @@ DOCUMENTS = pa.schema(
         pa.field(
             "bands", pa.list_(pa.uint64()), nullable=False
         ),  # MinHash bands; empty unless near-duplicates are sought
+        pa.field("row_hash", pa.binary(16), nullable=False),  # of the source's row: an equal one is not cleaned again
+        pa.field("copy", pa.int32(), nullable=False),  # 0 for a row's first occurrence in its source, 1, 2, … for more
     ]
-)
-
-SNAPSHOT = pa.schema(
-    [DOCUMENTS.field(name) for name in ("document_id", "source", "title", "text", "metadata", "content_hash")]
 )
 
 REJECTED = pa.schema(
@@ -33,8 +31,12 @@ REJECTED = pa.schema(
         pa.field("reason", pa.string(), nullable=False),  # one of slipway.cleaning.reasons
         pa.field("detail", pa.string(), nullable=False),  # what was seen, in a sentence
         pa.field("excerpt", pa.string(), nullable=False),  # the beginning of the row's text, printable
+        pa.field("row_hash", pa.binary(16), nullable=False),
+        pa.field("copy", pa.int32(), nullable=False),
     ]
 )
+
+ROW_KEYS = pa.schema([REJECTED.field("row_hash"), REJECTED.field("copy")])
 
 CHUNKS = pa.schema(
     [
@@ -44,6 +46,7 @@ CHUNKS = pa.schema(
         pa.field("end", pa.int32(), nullable=False),
         pa.field("tokens", pa.int32(), nullable=False),  # of the embedded text, special tokens included
         pa.field("text", pa.string(), nullable=False),  # what is embedded: the title, if asked for, and the passage
+        pa.field("content_hash", pa.string(), nullable=False),  # of the document it was cut from
     ]
 )
 

@@ -11,7 +11,7 @@ from slipway.cleaning.html import strip_html
 from slipway.cleaning.language import Languages
 from slipway.cleaning.text import BLANK, excerpt, one_line, repair, tidy
 from slipway.cleaning.values import NotUtf8, as_text, json_object
-from slipway.config.collection import Clean, LakeSource, SqlSource, template_fields
+from slipway.config.collection import AnySource, Clean, template_fields
 
 ID_CHARACTERS = 500
 
@@ -55,7 +55,7 @@ def text_hash(*texts: str) -> str:
 class RowCleaner:
     """Turns the rows of one source into documents, as its configuration says."""
 
-    def __init__(self, source: SqlSource | LakeSource, clean: Clean) -> None:
+    def __init__(self, source: AnySource, clean: Clean) -> None:
         self._source, self._clean = source, clean
         self._title, self._text = source.title or "", source.text or ""
         self._title_columns = template_fields(self._title)

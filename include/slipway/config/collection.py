@@ -62,12 +62,17 @@ class SourceBase(Model):
         None, description="columns kept beside each document and shown with results"
     )
     may_be_empty: bool = Field(False, description="whether reading no row at all is normal")
+    tombstone: str | None = Field(
+        None,
+        min_length=1,
+        description="column that marks a row as deleted: it is gone when the value is not null, false, 0 or empty",
+    )
 
     _templates = field_validator("title", "text")(_check_template)
 
     @property
-    def columns(self) -> list[str]:
-        """The columns the source must deliver, each once, the id first."""
+    def document_columns(self) -> list[str]:
+        """The columns that a document is made of, each once, the id first."""
         wanted = [
             self.id,
             *template_fields(self.title or ""),
@@ -75,6 +80,15 @@ class SourceBase(Model):
             *(self.metadata or ()),
         ]
         return list(dict.fromkeys(wanted))
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns the source must deliver, each once: those of its documents first."""
+        return list(dict.fromkeys([*self.document_columns, *self._bookkeeping]))
+
+    @property
+    def _bookkeeping(self) -> list[str]:
+        return [self.tombstone] if self.tombstone else []
 
 
 class SqlSource(SourceBase):
@@ -84,6 +98,30 @@ class SqlSource(SourceBase):
     connection: str = Field(min_length=1, description="id of the Airflow connection")
     query: str | None = Field(None, description="the SELECT to run")
     table: str | None = Field(None, description="the table to read, instead of a query; may carry a schema")
+    updated_at: str | None = Field(
+        None,
+        min_length=1,
+        description="column that every change of a row moves on, a timestamp or a growing number: nights then read "
+        "only what changed; without it every night reads all rows",
+    )
+    overlap: float = Field(
+        60,
+        ge=0,
+        description="how far before the newest updated_at of the last night reading begins: minutes for timestamps, "
+        "units for numbers; at least the longest time from a row's updated_at to its commit",
+    )
+    id_scan: bool = Field(
+        True,
+        description="with updated_at: whether every night reads all ids, to find rows that vanished and rows that "
+        "the watermark missed",
+    )
+    full_every_days: int = Field(
+        7, ge=1, description="with updated_at: after so many days all rows are read and compared again"
+    )
+
+    @property
+    def _bookkeeping(self) -> list[str]:
+        return [*([self.updated_at] if self.updated_at else []), *super()._bookkeeping]
 
     @model_validator(mode="after")
     def _one_of(self) -> SqlSource:
@@ -99,7 +137,28 @@ class LakeSource(SourceBase):
     path: str = Field(min_length=1, description="a Parquet file, a folder of them, or s3://bucket/prefix")
 
 
-Source = Annotated[SqlSource | LakeSource, Field(discriminator="kind")]
+class DeltaSource(SourceBase):
+    """A Delta Lake table. Where its change data feed is on, nights read the changes only."""
+
+    kind: Literal["delta"]
+    path: str = Field(min_length=1, description="the table's folder, or s3://bucket/prefix")
+
+
+class IcebergSource(SourceBase):
+    """An Apache Iceberg table. Where rows were only appended since the last night, only those are read."""
+
+    kind: Literal["iceberg"]
+    catalog: str = Field(
+        "default",
+        min_length=1,
+        description="name of a pyiceberg catalog; its properties come from the environment "
+        "(PYICEBERG_CATALOG__<NAME>__URI and so on)",
+    )
+    table: str = Field(min_length=1, description="the table with its namespace, such as docs.articles")
+
+
+AnySource = SqlSource | LakeSource | DeltaSource | IcebergSource
+Source = Annotated[AnySource, Field(discriminator="kind")]
 
 
 class Clean(Model):
@@ -135,6 +194,15 @@ class Chunk(Model):
         return self
 
 
+class Budget(Model):
+    """The most that one run may embed without being told so."""
+
+    tokens: int | None = Field(None, ge=0, description="most tokens to embed in one run; none sets no bound")
+    minutes: float | None = Field(
+        None, ge=0, description="most minutes of embedding, estimated from the speed of earlier runs; none sets no bound"
+    )
+
+
 class Embed(Model):
     """How the embedding work is cut and where it runs."""
 
@@ -142,6 +210,7 @@ class Embed(Model):
     shard_tokens: int = Field(
         500_000, ge=1_000, description="tokens of one shard, a mapped task; at most 1,000 shards are planned"
     )
+    budget: Budget = Field(Budget(), description="see embed.budget below")
 
 
 class SearchParameters(Model):
@@ -151,6 +220,24 @@ class SearchParameters(Model):
     nprobe: int | None = Field(None, ge=1, description="IVF: lists visited (default 1/16 of the lists, at least 8)")
     refine_factor: int | None = Field(
         None, ge=1, description="refine: candidates re-scored per result wanted (default 10)"
+    )
+
+
+class IndexUpdate(Model):
+    """When last night's index is updated with the changes, and when it is built anew: the first trigger decides."""
+
+    enabled: bool = Field(True, description="whether an index may be updated at all; false builds every index anew")
+    tombstone_share: Share = Field(
+        0.2, description="of the index's rows that may stand for removed vectors before it is built anew"
+    )
+    imbalance: float = Field(
+        1.5, ge=1, description="IVF: growth of the lists' imbalance factor since training before it is trained anew"
+    )
+    error_growth: float = Field(
+        1.2, ge=1, description="growth of the mean squared quantisation error since training before it is trained anew"
+    )
+    recall_loss: Share = Field(
+        0.01, description="loss of recall@10 on probe vectors since it was built before it is built anew"
     )
 
 
@@ -170,6 +257,7 @@ class Index(Model):
     train_vectors: int = Field(262_144, ge=1, description="most vectors trained on, drawn at random")
     ef_construction: int = Field(200, ge=8, description="HNSW: candidates kept while building")
     search: SearchParameters = Field(SearchParameters(), description="search-time parameters")
+    update: IndexUpdate = Field(IndexUpdate(), description="see index.update below")
 
 
 class Golden(Model):
@@ -199,8 +287,25 @@ class Gate(Model):
 class Limits(Model):
     """The breaker: shares above which a run refuses to go on."""
 
-    deleted_share: Share = Field(0.2, description="of the live release's documents that may vanish in one run")
+    deleted_share: Share = Field(0.1, description="of the live release's documents that may vanish in one run")
+    changed_share: Share = Field(0.5, description="of the live release's documents that may change in one run")
     rejected_share: Share = Field(0.5, description="of the rows read that may be turned away, duplicates not counted")
+
+
+class Maintenance(Model):
+    """What the maintenance run keeps."""
+
+    schedule: str | None = Field("45 12 * * 0", description="cron expression of the maintenance run; none: on demand only")
+    keep_days: int = Field(
+        14, ge=1, description="days that copies of sources, snapshots, chunks, candidates and vectors are kept after "
+        "nothing that serves needs them any more"
+    )
+    checkpoints: int = Field(3, ge=1, description="newest checkpoints whose snapshots and chunks are kept in any case")
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, schedule: str | None) -> str | None:
+        return schedule if schedule is None else check_cron(schedule)
 
 
 class Collection(Model):
@@ -228,6 +333,7 @@ class Collection(Model):
         {}, description="metric → threshold; a bare number is min or max, as the metric wants"
     )
     limits: Limits = Field(Limits(), description="see limits below")
+    maintenance: Maintenance = Field(Maintenance(), description="see maintenance below")
 
     _templates = field_validator("title", "text")(_check_template)
 
@@ -295,6 +401,6 @@ class Collection(Model):
                     raise _wrong(f"gates.{name}.{bound}", f"got {value:g}; expected a share between 0 and 1")
         return self
 
-    def source(self, name: str) -> SqlSource | LakeSource:
+    def source(self, name: str) -> AnySource:
         """The source of that name. Raises KeyError."""
         return {source.name: source for source in self.sources}[name]

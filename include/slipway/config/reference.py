@@ -40,21 +40,28 @@ _NAMES: dict[Any, str] = {
     Path: "path",
     collection.SqlSource: "sql source",
     collection.LakeSource: "lake source",
+    collection.DeltaSource: "delta source",
+    collection.IcebergSource: "iceberg source",
 }
 _PAGES: list[tuple[str, type[BaseModel]]] = [
     ("Collection", collection.Collection),
     ("sources[], kind: sql", collection.SqlSource),
     ("sources[], kind: lake", collection.LakeSource),
+    ("sources[], kind: delta", collection.DeltaSource),
+    ("sources[], kind: iceberg", collection.IcebergSource),
     ("clean", collection.Clean),
     ("chunk", collection.Chunk),
     ("encoder (a file in encoders/, or in place)", encoder.Encoder),
     ("encoder.prompts", encoder.Prompts),
     ("embed", collection.Embed),
+    ("embed.budget", collection.Budget),
     ("index", collection.Index),
     ("index.search", collection.SearchParameters),
+    ("index.update", collection.IndexUpdate),
     ("golden", collection.Golden),
     ("gates.<metric>", collection.Gate),
     ("limits", collection.Limits),
+    ("maintenance", collection.Maintenance),
 ]
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slipway.config import LakeSource, SqlSource
+from slipway.config import AnySource, SqlSource
 from slipway.run import Connections
 from slipway.sources.base import RowSource
 
 __all__ = ["RowSource", "open_rows"]
 
 
-def open_rows(source: SqlSource | LakeSource, connections: Connections, scratch: Path) -> RowSource:
+def open_rows(source: AnySource, connections: Connections, scratch: Path) -> RowSource:
     """The rows of `source`; nothing is read yet. Raises `ConnectionMissing`.
 
     Files of a remote lake are kept below `scratch` one at a time while they are read.

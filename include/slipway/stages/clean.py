@@ -13,7 +13,7 @@ from slipway.cleaning import near
 from slipway.cleaning.rows import Document, Rejection, RowCleaner
 from slipway.cleaning.tally import check_balance
 from slipway.cleaning.values import python_values
-from slipway.config.collection import Clean, LakeSource, SqlSource
+from slipway.config.collection import AnySource, Clean
 from slipway.errors import SourceSchemaError
 from slipway.manifest import Draft, Manifest
 from slipway.parts import BATCH_ROWS, PartWriter, fetch_parts, read_batches
@@ -57,14 +57,14 @@ def clean(run: Run, source_name: str, raw: Manifest) -> Manifest:
     return draft.seal(counts, facts)
 
 
-def _fingerprint(source: SqlSource | LakeSource, settings: Clean, raw: Manifest) -> str:
+def _fingerprint(source: AnySource, settings: Clean, raw: Manifest) -> str:
     scheme = near.SCHEME if settings.duplicates == "near" else None
     return manifest.fingerprint(
         STAGE, VERSION, scheme, source.model_dump(mode="json"), settings.model_dump(mode="json"), raw.digest
     )
 
 
-def _rows(run: Run, source: SqlSource | LakeSource, raw: Manifest) -> Iterator[dict[str, object]]:
+def _rows(run: Run, source: AnySource, raw: Manifest) -> Iterator[dict[str, object]]:
     """The raw rows as Python values, in order: only the columns that the source's configuration names."""
     names = source.columns
     done, total = 0, raw.counts["rows"]
@@ -79,7 +79,7 @@ def _rows(run: Run, source: SqlSource | LakeSource, raw: Manifest) -> Iterator[d
             run.progress(STAGE, done, total, "rows")
 
 
-def _check_columns(source: SqlSource | LakeSource, batch: pa.RecordBatch) -> None:
+def _check_columns(source: AnySource, batch: pa.RecordBatch) -> None:
     lacking = [name for name in source.columns if name not in batch.schema.names]
     if lacking:
         raise SourceSchemaError(
@@ -92,7 +92,7 @@ class _Output:
     """Cleans row after row, and writes what came of them a lot at a time."""
 
     def __init__(
-        self, source: SqlSource | LakeSource, settings: Clean, documents: PartWriter, rejected: PartWriter
+        self, source: AnySource, settings: Clean, documents: PartWriter, rejected: PartWriter
     ) -> None:
         self.repaired = 0
         self.reasons: Counter[str] = Counter()

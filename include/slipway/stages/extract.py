@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway import layout, manifest
-from slipway.config import LakeSource, SqlSource
+from slipway.config import AnySource
 from slipway.errors import InputError, SourceRefused
 from slipway.manifest import Draft, Manifest
 from slipway.parts import PartWriter
@@ -50,7 +50,7 @@ def extract(run: Run, source_name: str) -> Manifest:
     return draft.seal({"rows": rows}, {"source": source.name, "kind": source.kind, "columns": source.columns})
 
 
-def _same_source(sealed: Manifest, fingerprint: str, run: Run, source: SqlSource | LakeSource) -> Manifest:
+def _same_source(sealed: Manifest, fingerprint: str, run: Run, source: AnySource) -> Manifest:
     if sealed.fingerprint != fingerprint:
         raise InputError(
             f"run {run.run_id!r} has already read source {source.name!r} as it was configured before; "
