@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from slipway.manifest import Manifest
+    from slipway.run import Run
 
 RETURNED = "return_value"
 ALLOWED = ("allow_deletes", "allow_changes", "allow_over_budget", "allow_encoder_change")  # parameters of the DAG
@@ -153,23 +154,27 @@ def plan(chunks: Sealed, difference: Sealed) -> list[dict[str, int]]:
     **Red?** `BudgetExceeded`: more would be embedded than `embed.budget` in the collection file allows. The plan is in the
     log and on the run's Result page. If it is meant, start a new run with *Allow more than the budget*.
     """
-    from slipway.cli import show
     from slipway.errors import BudgetExceeded
     from slipway.layout import plan as plan_place
     from slipway.manifest import load
-    from slipway.planned import numbers
     from slipway.stages.plan import plan
 
     with open_run() as run:
         try:
             made = plan(run, load(run.store, chunks["place"]), load(run.store, difference["place"]))
         except BudgetExceeded:
-            made = load(run.store, plan_place(run.run_id))  # sealed before it was refused
+            _tell_plan(run, load(run.store, plan_place(run.run_id)))  # sealed before it was refused
             raise
-        finally:
-            get_current_context()["ti"].xcom_push("plan", _sealed(made))
-            print(show.plan({"collection": run.collection.name, "run_id": run.run_id, "plan": numbers(made)}))  # noqa: T201
+        _tell_plan(run, made)
         return list(made.facts["shards"])
+
+
+def _tell_plan(run: Run, made: Manifest) -> None:
+    from slipway.cli import show
+    from slipway.result import Steps, assemble
+
+    print(show.plan(assemble(run, Steps(plan=made))))  # noqa: T201
+    get_current_context()["ti"].xcom_push("plan", _sealed(made))
 
 
 def shard_label(shard: dict[str, int]) -> str:
