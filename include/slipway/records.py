@@ -21,6 +21,11 @@ DOCUMENTS = pa.schema(
     ]
 )
 
+# What later stages read of a snapshot's documents; a snapshot keeps all columns of DOCUMENTS, for the next night.
+SNAPSHOT = pa.schema(
+    [DOCUMENTS.field(name) for name in ("document_id", "source", "title", "text", "metadata", "content_hash")]
+)
+
 REJECTED = pa.schema(
     [
         pa.field("source", pa.string(), nullable=False),
