@@ -135,11 +135,11 @@ def _check_budget(run: Run, made: Manifest) -> None:
     if not passed or "over_budget" in checkpoint.start_of(run).allowed:
         return
     raise BudgetExceeded(
-        f"{made.counts['to_embed']:,} of the {made.counts['chunks']:,} chunks would be embedded: "
-        f"{tokens:,} tokens, about {minutes:,.1f} minutes at {guess['tokens_per_second']:,.0f} tokens/s "
-        f"({guess['measured']}), but {' and '.join(passed)}. Nothing was embedded; the plan is in {made.place}. Look "
-        "at what changed; if it is meant, run again with --over-budget (or the DAG's parameter over_budget), or raise the "
-        "budget in the collection file"
+        f"{made.counts['to_embed']:,} of the {made.counts['chunks']:,} chunks would be embedded: {tokens:,} tokens, "
+        f"about {minutes:,.1f} minutes at {guess['tokens_per_second']:,.0f} tokens/s ({guess['measured']}), but "
+        f"{' and '.join(passed)}. Nothing was embedded; the plan is in {made.place}. Look at what changed; if it is "
+        "meant, run again with --over-budget (or the DAG's parameter over_budget), or raise the budget in the "
+        "collection file"
     )
 
 
