@@ -12,6 +12,7 @@ from slipway import result
 from slipway.errors import Refused, SlipwayError
 from slipway.evaluation.gates import Verdict, judge
 from slipway.manifest import Manifest, load
+from slipway.planned import find_plan
 from slipway.pointer import read_serving
 from slipway.result import Steps
 from slipway.run import Run
@@ -31,25 +32,27 @@ from slipway.stages.snapshot import snapshot
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person may allow for one run, and who they are."""
+    """Who starts a run and why, what they allow it (checkpoint.ALLOWANCES), whether every source is read in full."""
 
     who: str
     why: str
-    allow_deletes: bool = False
-    allow_encoder_change: bool = False
+    allowed: frozenset[str] = frozenset()
+    full: bool = False
 
 
-def run_pipeline(run: Run, options: Options) -> dict[str, Any]:
+def run_pipeline(run: Run, options: Options, *, take_over: bool = False) -> dict[str, Any]:
     """Run every stage and return the result (see slipway.result), which is kept in the store as well.
 
     A failed gate is a result, not an error: `released` is false and `reason` says why. Raises `SlipwayError`, whose
     `result` says how far the run came.
     """
+    del take_over  # of the lease, which is not held here yet
     steps = Steps()
     try:
-        _run_stages(run, options, steps)
+        _plan_stages(run, options, steps)
+        _build_stages(run, options, steps)
     except SlipwayError as error:
-        error.result = result.assemble(run, steps)
+        error.result = _as_far_as(run, steps)
         if isinstance(error, Refused):
             result.write(run, {**error.result, "reason": str(error)})
         raise
@@ -58,25 +61,52 @@ def run_pipeline(run: Run, options: Options) -> dict[str, Any]:
     return made
 
 
-def _run_stages(run: Run, options: Options, steps: Steps) -> None:
-    """Every stage in order; what each returned is left in `steps`, as far as it came."""
+def run_plan(run: Run, options: Options) -> dict[str, Any]:
+    """Run every stage up to the plan and return the result as far as that; nothing is embedded or released.
+
+    Raises `SlipwayError`, whose `result` says how far the run came: that of `BudgetExceeded` holds the plan.
+    """
+    steps = Steps()
+    try:
+        _plan_stages(run, options, steps)
+    except SlipwayError as error:
+        error.result = _as_far_as(run, steps)
+        raise
+    return result.assemble(run, steps)
+
+
+def _as_far_as(run: Run, steps: Steps) -> dict[str, Any]:
+    if steps.chunks and not steps.plan:  # a plan over its budget is sealed all the same
+        steps.plan = find_plan(run.store, run.run_id)
+    return result.assemble(run, steps)
+
+
+def _plan_stages(run: Run, options: Options, steps: Steps) -> None:
+    """Every stage up to the plan, in order; what each returned is left in `steps`, as far as it came."""
     timed = _Timer(steps.seconds).timed
     with timed("preflight"):
-        found = preflight(run, options.allow_encoder_change)
-    cleaned = []
+        steps.start = preflight(run, options.allowed, options.full)
+    steps.raw, steps.cleaned = [], []
     for source in run.collection.sources:
         with timed("extract"):
             raw = extract(run, source.name)
+        steps.raw = [*steps.raw, raw]
         with timed("clean"):
-            cleaned.append(clean(run, source.name, raw))
+            steps.cleaned = [*steps.cleaned, clean(run, source.name, raw)]
     with timed("snapshot"):
-        steps.snapshot = snapshot(run, cleaned)
+        steps.snapshot = snapshot(run, steps.cleaned)
     with timed("compare"):
-        steps.difference = difference(run, steps.snapshot, live_snapshot(run), allow_deletes=options.allow_deletes)
+        steps.difference = difference(run, steps.snapshot, live_snapshot(run))
     with timed("chunk"):
         steps.chunks = chunk(run, steps.snapshot)
     with timed("plan"):
-        steps.plan = plan(run, steps.chunks)
+        steps.plan = plan(run, steps.chunks, steps.difference)
+
+
+def _build_stages(run: Run, options: Options, steps: Steps) -> None:
+    """Every stage from the plan on."""
+    assert steps.start and steps.chunks and steps.plan
+    timed = _Timer(steps.seconds).timed
     with timed("embed"):
         steps.embedded = [embed(run, steps.plan, entry["shard"]) for entry in steps.plan.facts["shards"]]
     with timed("index"):
@@ -88,7 +118,13 @@ def _run_stages(run: Run, options: Options, steps: Steps) -> None:
     if steps.verdict.passed:
         with timed("release"):
             steps.released = release(
-                run, steps.candidate, steps.evaluation, steps.verdict, found.generation, options.who, options.why
+                run,
+                steps.candidate,
+                steps.evaluation,
+                steps.verdict,
+                steps.start.generation,
+                options.who,
+                options.why,
             )
 
 
