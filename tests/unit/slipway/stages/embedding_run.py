@@ -77,6 +77,13 @@ def chunks_of(run: Run, tokens: dict[str, int], order: Sequence[str] | None = No
     return draft.seal({"documents": 1, "chunks": len(rows), "tokens": sum(row["tokens"] for row in rows)})
 
 
+def a_difference(run: Run, **counts: int) -> Manifest:
+    """What compare would seal for these counts of documents."""
+    place = f"differences/none-{fingerprint(counts)}"
+    draft = Draft(run.store, place, "difference", place)
+    return draft.seal({"added": 0, "changed": 0, "deleted": 0, "unchanged": 0} | counts)
+
+
 def read(run: Run, manifest: Manifest, name: str) -> list[dict[str, Any]]:
     paths = fetch_parts(run.store, manifest, name, run.scratch)
     return [row for batch in read_batches(paths) for row in batch.to_pylist()]
