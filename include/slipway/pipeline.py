@@ -33,7 +33,7 @@ from slipway.stages.snapshot import snapshot
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Who runs, why, and what they allow for this one run (see checkpoint.ALLOWANCES). `full` reads every source whole."""
+    """Who runs and why, what they allow this one run (checkpoint.ALLOWANCES), and whether sources are read in full."""
 
     who: str
     why: str

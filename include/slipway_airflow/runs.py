@@ -39,8 +39,8 @@ def run_key(run_id: str) -> str:
 def open_run(lease: bool = True) -> Iterator[Run]:
     """The run of the task at work. Its scratch folder is its own, and is gone at the end.
 
-    While it is open the collection's lease is held for the DAG run, or `RunInProgress` raised; between tasks it lasts for
-    some minutes, and the run's last task gives it back.
+    While it is open the collection's lease is held for the DAG run, or `RunInProgress` raised; between tasks it lasts
+    for some minutes, and the run's last task gives it back.
     """
     from slipway import settings
     from slipway.config import load_collection

@@ -111,9 +111,9 @@ def compare(snapshot: Sealed, raw: Sequence[Sealed]) -> Sealed:
     Counts what was added, changed and deleted since the live release. When that is allowed, a checkpoint is written:
     only now do watermarks move, and the next run builds on this snapshot.
 
-    **Red?** `BreakerTripped`: more documents would vanish or change, or more rows were turned away, than `limits` in the
-    collection file allows. The log names the first of them. Look at the source. If it is right, start a new run with
-    *Allow mass deletes* or *Allow mass changes*, or raise the limit.
+    **Red?** `BreakerTripped`: more documents would vanish or change, or more rows were turned away, than `limits` in
+    the collection file allows. The log names the first of them. Look at the source. If it is right, start a new run
+    with *Allow mass deletes* or *Allow mass changes*, or raise the limit.
     """
     from slipway import checkpoint
     from slipway.manifest import load
@@ -147,12 +147,12 @@ def chunk(snapshot: Sealed) -> Sealed:
 def plan(chunks: Sealed, difference: Sealed) -> list[dict[str, int]]:
     """### Find the passages that have no vector yet, and what they will cost
 
-    Prints the plan: what changed, what will be embedded, estimated minutes and bytes. Cuts the work into shards of about
-    the same number of tokens, at most 1,000, and freezes it in the store, so that retries see the same shards. No shard
-    at all means that nothing is new.
+    Prints the plan: what changed, what will be embedded, estimated minutes and bytes. Cuts the work into shards of
+    about the same number of tokens, at most 1,000, and freezes it in the store, so that retries see the same shards. No
+    shard at all means that nothing is new.
 
-    **Red?** `BudgetExceeded`: more would be embedded than `embed.budget` in the collection file allows. The plan is in the
-    log and on the run's Result page. If it is meant, start a new run with *Allow more than the budget*.
+    **Red?** `BudgetExceeded`: more would be embedded than `embed.budget` in the collection file allows. The plan is in
+    the log and on the run's Result page. If it is meant, start a new run with *Allow more than the budget*.
     """
     from slipway.errors import BudgetExceeded
     from slipway.layout import plan as plan_place
@@ -207,9 +207,9 @@ def embed(shard: dict[str, int]) -> dict[str, Any]:
 def index(chunks: Sealed) -> Sealed:
     """### Update the live index, or build one anew: the candidate
 
-    Takes the changes into a copy of the live index, or trains and fills a new one where a trigger asks for it or that is
-    cheaper; the log names each trigger with its value. Not live yet. Runs even when `embed` was skipped, since documents
-    may have been deleted; the same chunks and settings are not built twice.
+    Takes the changes into a copy of the live index, or trains and fills a new one where a trigger asks for it or that
+    is cheaper; the log names each trigger with its value. Not live yet. Runs even when `embed` was skipped, since
+    documents may have been deleted; the same chunks and settings are not built twice.
 
     **Red?** `IndexRefused`: the vectors at hand cannot carry the index spec; the log says how many are needed.
     """
@@ -230,8 +230,9 @@ def reconcile(snapshot: Sealed, chunks: Sealed, candidate: Sealed) -> dict[str, 
     **Red?** `ReconcileRefused`: they are not; the log names how many, and the first. Nothing was released. Start a new
     run with *Read everything*; if it happens again, set `index: {update: {enabled: false}}` and report it.
     """
-    from slipway.manifest import load
     from slipway.stages.reconcile import reconcile
+
+    from slipway.manifest import load
 
     with open_run() as run:
         places = (snapshot["place"], chunks["place"], candidate["place"])

@@ -123,8 +123,8 @@ class _Rows:
         tables.view(self._session, f"all_{name}", [*old, *fresh], schema)
         boundary = len(old) << 40
         self._session.execute(
-            f"CREATE TABLE {name}_places AS "
-            f"SELECT position, position >= {boundary} AS is_new, is_full FROM all_{name} LEFT JOIN reading USING (source) "
+            f"CREATE TABLE {name}_places AS SELECT position, position >= {boundary} AS is_new, is_full "
+            f"FROM all_{name} LEFT JOIN reading USING (source) "
             f"WHERE position >= {boundary} "
             "OR (is_full AND (source, row_hash, copy) IN (SELECT (source, row_hash, copy) FROM unchanged)) "
             "OR (NOT is_full AND (document_id IS NULL OR document_id NOT IN (SELECT document_id FROM replaced)))"
