@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from slipway import result
-from slipway.errors import Refused, SlipwayError
+from slipway import checkpoint, layout, lease, result
+from slipway.errors import BudgetExceeded, Refused, SlipwayError
 from slipway.evaluation.gates import Verdict, judge
+from slipway.lease import Holder
 from slipway.manifest import Manifest, load
-from slipway.planned import find_plan
 from slipway.pointer import read_serving
 from slipway.result import Steps
 from slipway.run import Run
@@ -26,13 +26,14 @@ from slipway.stages.extract import extract
 from slipway.stages.index import index
 from slipway.stages.plan import plan
 from slipway.stages.preflight import preflight
+from slipway.stages.reconcile import reconcile
 from slipway.stages.release import release
 from slipway.stages.snapshot import snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Who starts a run and why, what they allow it (checkpoint.ALLOWANCES), whether every source is read in full."""
+    """Who runs and why, what they allow this one run (checkpoint.ALLOWANCES), and whether sources are read in full."""
 
     who: str
     why: str
@@ -43,50 +44,48 @@ class Options:
 def run_pipeline(run: Run, options: Options, *, take_over: bool = False) -> dict[str, Any]:
     """Run every stage and return the result (see slipway.result), which is kept in the store as well.
 
-    A failed gate is a result, not an error: `released` is false and `reason` says why. Raises `SlipwayError`, whose
+    A failed gate is a result, not an error: `released` is false and `reason` says why. `take_over` ends the claim of
+    another run on the collection. Raises `RunInProgress` when another run is at work, and `SlipwayError`, whose
     `result` says how far the run came.
     """
-    del take_over  # of the lease, which is not held here yet
-    steps = Steps()
-    try:
-        _plan_stages(run, options, steps)
-        _build_stages(run, options, steps)
-    except SlipwayError as error:
-        error.result = _as_far_as(run, steps)
-        if isinstance(error, Refused):
-            result.write(run, {**error.result, "reason": str(error)})
-        raise
-    made = result.assemble(run, steps)
+    made = _kept_result(run, options, take_over, (_prepare, _build))
     result.write(run, made)
     return made
 
 
-def run_plan(run: Run, options: Options) -> dict[str, Any]:
-    """Run every stage up to the plan and return the result as far as that; nothing is embedded or released.
+def run_plan(run: Run, options: Options, *, take_over: bool = False) -> dict[str, Any]:
+    """Read, compare and plan, and return the result as far as that goes: nothing is embedded, built or released.
 
-    Raises `SlipwayError`, whose `result` says how far the run came: that of `BudgetExceeded` holds the plan.
+    What was read and cut is kept for the next run, which finds it done. Raises what `run_pipeline` does.
     """
+    return _kept_result(run, options, take_over, (_prepare,))
+
+
+def _kept_result(
+    run: Run, options: Options, take_over: bool, parts: Sequence[Callable[[Run, Options, Steps], None]]
+) -> dict[str, Any]:
     steps = Steps()
     try:
-        _plan_stages(run, options, steps)
+        try:
+            holder = Holder(run.run_id, options.who, "run", lease.this_process())
+            with lease.held(run.store, holder, take_over=take_over):
+                for part in parts:
+                    part(run, options, steps)
+        finally:
+            lease.release(run.store, run.run_id)
     except SlipwayError as error:
-        error.result = _as_far_as(run, steps)
+        error.result = result.assemble(run, steps)
+        if isinstance(error, Refused):
+            result.write(run, {**error.result, "reason": str(error)})
         raise
     return result.assemble(run, steps)
 
 
-def _as_far_as(run: Run, steps: Steps) -> dict[str, Any]:
-    if steps.chunks and not steps.plan:  # a plan over its budget is sealed all the same
-        steps.plan = find_plan(run.store, run.run_id)
-    return result.assemble(run, steps)
-
-
-def _plan_stages(run: Run, options: Options, steps: Steps) -> None:
+def _prepare(run: Run, options: Options, steps: Steps) -> None:
     """Every stage up to the plan, in order; what each returned is left in `steps`, as far as it came."""
     timed = _Timer(steps.seconds).timed
     with timed("preflight"):
         steps.start = preflight(run, options.allowed, options.full)
-    steps.raw, steps.cleaned = [], []
     for source in run.collection.sources:
         with timed("extract"):
             raw = extract(run, source.name)
@@ -100,17 +99,27 @@ def _plan_stages(run: Run, options: Options, steps: Steps) -> None:
     with timed("chunk"):
         steps.chunks = chunk(run, steps.snapshot)
     with timed("plan"):
-        steps.plan = plan(run, steps.chunks, steps.difference)
+        try:
+            steps.plan = plan(run, steps.chunks, steps.difference)
+        except BudgetExceeded:
+            steps.plan = load(run.store, layout.plan(run.run_id))  # sealed before it was refused, to be looked at
+            raise
 
 
-def _build_stages(run: Run, options: Options, steps: Steps) -> None:
-    """Every stage from the plan on."""
-    assert steps.start and steps.chunks and steps.plan
+def _build(run: Run, options: Options, steps: Steps) -> None:
+    """Every stage after the plan."""
+    assert steps.start
+    assert steps.snapshot
+    assert steps.chunks
+    assert steps.plan
     timed = _Timer(steps.seconds).timed
+    checkpoint.write(run, steps.snapshot, checkpoint.states(steps.raw))
     with timed("embed"):
         steps.embedded = [embed(run, steps.plan, entry["shard"]) for entry in steps.plan.facts["shards"]]
     with timed("index"):
         steps.candidate = index(run, steps.chunks)
+    with timed("reconcile"):
+        steps.reconciled = reconcile(run, steps.snapshot, steps.chunks, steps.candidate)
     with timed("evaluate"):
         steps.evaluation = evaluate(run, steps.candidate)
     with timed("gate"):

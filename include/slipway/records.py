@@ -41,6 +41,10 @@ REJECTED = pa.schema(
     ]
 )
 
+DUPLICATES = pa.schema([*DOCUMENTS, REJECTED.field("reason"), REJECTED.field("detail")])
+
+DELETED = pa.schema([DOCUMENTS.field("document_id")])  # documents that are gone, or that another row takes the place of
+
 ROW_KEYS = pa.schema([REJECTED.field("row_hash"), REJECTED.field("copy")])
 
 CHUNKS = pa.schema(
