@@ -45,7 +45,7 @@ def recorded(parts: Sequence[Manifest], device: str) -> Speed | None:
     """The median speed of an encoder's newest vector parts on one device, or None when no part tells.
 
     A part tells by its facts `tokens`, `seconds` and `device`. `device` is the collection's setting; for "auto" it is
-    that of the newest part. Parts of few tokens do not count, nor do those that a compaction put together.
+    that of the newest part. Parts of few tokens do not count.
     """
     told = [part for part in parts if _tells(part.facts) and device in ("auto", _kind(part.facts))]
     newest = sorted(told, key=lambda part: (part.created_at, part.place), reverse=True)

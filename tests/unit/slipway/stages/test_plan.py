@@ -229,7 +229,7 @@ def test_old_parts_are_forgotten(tmp_path: Path) -> None:
 
 def test_parts_that_tell_nothing_do_not_count(tmp_path: Path) -> None:
     run = a_run(MemoryStore(), tmp_path)
-    give_vectors(run, hashes(4))  # as a compaction writes them
+    give_vectors(run, hashes(4))  # as an older version wrote them
     give_part(run, "few", estimate.PART_TOKENS - 1, 100.0)
     give_part(run, "instant", 10_000, 0.0)
     assert estimate.recorded(vectors.parts(run.store, find_model(run.collection.encoder).fingerprint), "auto") is None
