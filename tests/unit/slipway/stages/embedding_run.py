@@ -58,7 +58,15 @@ def chunks_of(run: Run, tokens: dict[str, int], order: Sequence[str] | None = No
     """Sealed chunks with these hashes and token counts, in `order`, in which a hash may stand often."""
     draft = Draft(run.store, f"chunks/{run.run_id}", "chunk", run.run_id)
     rows = [
-        {"chunk_hash": one, "document_id": "api:1", "start": 0, "end": 1, "tokens": tokens[one], "text": f"text {one}"}
+        {
+            "chunk_hash": one,
+            "document_id": "api:1",
+            "start": 0,
+            "end": 1,
+            "tokens": tokens[one],
+            "text": f"text {one}",
+            "content_hash": "0",
+        }
         for one in order or list(tokens)
     ]
     with PartWriter(draft, "chunks", run.scratch / "making") as writer:
