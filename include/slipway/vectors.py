@@ -2,33 +2,44 @@
 
 A part is a sealed pair of objects in the same row order: `hashes.parquet` (chunk_hash) and `vectors.npy`
 ((n, dimension) float32, C order, memory-mappable). A part is named by the hashes in it, so work that is repeated
-after a kill finds itself done.
+after a kill finds itself done. Maintenance merges small parts into compact ones (see slipway.maintenance.compaction);
+a hash may be in two parts for a while, and either vector is right.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from slipway import layout
 from slipway.errors import CorruptObject, EncoderError
 from slipway.manifest import MANIFEST, Draft, Manifest, fetch, find, load
+from slipway.parts import read_batches
 from slipway.storage.base import ObjectStore
 
 HASHES = "hashes.parquet"
 VECTORS = "vectors.npy"
+COMPACT = "compact-"  # how the names of merged parts begin
 NORM_TOLERANCE = 1e-3
+_CLOCKS_DIFFER = timedelta(hours=1)  # at most, between this machine and the store
 
 
-def part_id(hashes: Sequence[str]) -> str:
+def part_id(hashes: Iterable[str]) -> str:
     """32 hex digits that name a part by the chunk hashes in it, in order."""
-    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:32]
+    made, between = hashlib.sha256(), b""
+    for one in hashes:
+        made.update(between + one.encode())
+        between = b"\n"
+    return made.hexdigest()[:32]
 
 
 def find_part(store: ObjectStore, encoder: str, hashes: Sequence[str]) -> Manifest | None:
@@ -36,10 +47,34 @@ def find_part(store: ObjectStore, encoder: str, hashes: Sequence[str]) -> Manife
     return find(store, layout.vector_part(encoder, part_id(hashes)))
 
 
+def find_rows(store: ObjectStore, encoder: str, hashes: Sequence[str], since: datetime, scratch: Path) -> set[str]:
+    """Those of the hashes that compact parts made after `since` hold: groups finished, and merged, since then.
+
+    One listing where there is no such part; else the hashes of each, a batch at a time.
+    """
+    prefix, suffix = layout.vector_part(encoder, COMPACT), f"/{MANIFEST}"
+    made = [info for info in store.list(prefix) if info.key.endswith(suffix)]
+    wanted, found = pa.array(hashes, pa.string()), set[str]()
+    for info in made:
+        if info.modified_at >= since - _CLOCKS_DIFFER:
+            path = fetch_hashes(store, load(store, info.key.removesuffix(suffix)), scratch)
+            for batch in read_batches([path], ["chunk_hash"]):
+                found.update(batch.filter(pc.is_in(batch["chunk_hash"], wanted))["chunk_hash"].to_pylist())
+    return found
+
+
 def write_part(
-    store: ObjectStore, encoder: str, hashes: Sequence[str], vectors: npt.NDArray[np.float32], scratch: Path
+    store: ObjectStore,
+    encoder: str,
+    hashes: Sequence[str],
+    vectors: npt.NDArray[np.float32],
+    scratch: Path,
+    facts: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Seal vectors under the chunk hashes they belong to. Raises `EncoderError` when they are not sound."""
+    """Seal vectors under the chunk hashes they belong to. Raises `EncoderError` when they are not sound.
+
+    `facts` are kept beside `encoder` and `dimension`: `tokens`, `seconds` and `device` tell what embedding them took.
+    """
     check_vectors(vectors, len(hashes))
     name = part_id(hashes)
     scratch.mkdir(parents=True, exist_ok=True)
@@ -51,7 +86,8 @@ def write_part(
     draft.add_file(VECTORS, vector_file)
     hash_file.unlink()
     vector_file.unlink()
-    return draft.seal({"vectors": len(hashes)}, {"encoder": encoder, "dimension": int(vectors.shape[1])})
+    space = {"encoder": encoder, "dimension": int(vectors.shape[1])}
+    return draft.seal({"vectors": len(hashes)}, {**(facts or {}), **space})
 
 
 def check_vectors(vectors: npt.NDArray[np.float32], expected: int) -> None:

@@ -1,4 +1,4 @@
-"""A store whose process dies in the middle: at any write, before it or after it."""
+"""A store whose process dies in the middle: at any change, before it or after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Killed(BaseException):
 
 
 class CrashingStore(MemoryStore):
-    """Dies at the write numbered `die_at` (0: the next one), or never; `landed` says whether that write is done."""
+    """Dies at the change numbered `die_at` (0: the next one), or never; `landed` says whether that change is done."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,6 +31,9 @@ class CrashingStore(MemoryStore):
 
     def copy(self, key: str, destination: str) -> None:
         self._write(lambda: super(CrashingStore, self).copy(key, destination))
+
+    def delete(self, key: str) -> None:
+        self._write(lambda: super(CrashingStore, self).delete(key))
 
     def _write(self, write: Callable[[], object]) -> object:
         if self.die_at is None:

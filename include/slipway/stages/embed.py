@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -46,20 +48,42 @@ def embed(run: Run, plan: Manifest, shard: int) -> Embedded:
         )
     path = fetch(run.store, plan.one(layout.shard_name(shard)), run.scratch)
     total = next(entry["chunks"] for entry in plan.facts["shards"] if entry["shard"] == shard)
-    embedded = resumed = tokens = 0
+    merged = _merged_since(run, plan, path)
+    done = embedded = tokens = 0
     for group in _groups(read_batches([path])):
-        hashes = [row["chunk_hash"] for row in group]
-        if vectors.find_part(run.store, model.fingerprint, hashes):
-            resumed += len(group)
-        else:
-            encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
-            made = encoder.encode_documents([row["text"] for row in group])
-            _check_space(encoder, made.shape[1:], model)
-            vectors.write_part(run.store, model.fingerprint, hashes, made, run.scratch)
-            embedded += len(group)
-            tokens += sum(row["tokens"] for row in group)
-        run.progress("embed", embedded + resumed, total, "chunks")
-    return Embedded(shard, embedded, resumed, tokens, round(time.monotonic() - started, 3))
+        # A merged group has lost its name, so its chunks are looked for one by one.
+        pending = [row for row in group if row["chunk_hash"] not in merged]
+        if pending and not vectors.find_part(run.store, model.fingerprint, _hashes(pending)):
+            _embed_group(run, model, pending)
+            embedded += len(pending)
+            tokens += _tokens(pending)
+        done += len(group)
+        run.progress("embed", done, total, "chunks")
+    return Embedded(shard, embedded, done - embedded, tokens, round(time.monotonic() - started, 3))
+
+
+def _merged_since(run: Run, plan: Manifest, shard: Path) -> set[str]:
+    """The shard's chunks whose finished groups maintenance has merged into larger parts since the plan was made."""
+    hashes = [one for batch in read_batches([shard], ["chunk_hash"]) for one in batch["chunk_hash"].to_pylist()]
+    since = datetime.fromisoformat(plan.created_at)
+    return vectors.find_rows(run.store, plan.facts["encoder"], hashes, since, run.scratch)
+
+
+def _embed_group(run: Run, model: Model, group: list[dict[str, Any]]) -> None:
+    encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
+    began = time.monotonic()
+    made = encoder.encode_documents([row["text"] for row in group])
+    took = {"tokens": _tokens(group), "seconds": round(time.monotonic() - began, 3), "device": encoder.device}
+    _check_space(encoder, made.shape[1:], model)
+    vectors.write_part(run.store, model.fingerprint, _hashes(group), made, run.scratch, took)
+
+
+def _hashes(group: list[dict[str, Any]]) -> list[str]:
+    return [row["chunk_hash"] for row in group]
+
+
+def _tokens(group: list[dict[str, Any]]) -> int:
+    return sum(row["tokens"] for row in group)
 
 
 def _check_space(encoder: TextEncoder, shape: tuple[int, ...], model: Model) -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from slipway import vectors
 from slipway.encoders import find_model
 from slipway.encoders.base import TextEncoder
 from slipway.errors import EncoderError, ObjectMissing
+from slipway.maintenance.compaction import Compaction
 from slipway.manifest import Manifest
 from slipway.run import Run
 from slipway.stages import embed as embed_stage
@@ -196,3 +198,62 @@ def test_bad_input_unsound_vectors_are_refused_and_not_stored(
 def test_a_shard_that_is_not_in_the_plan_is_missing(run: Run, encoder: FakeEncoder) -> None:
     with pytest.raises(ObjectMissing, match=r"names no object 'shard-00007.parquet'"):
         embed(run, planned(run), 7)
+
+
+def compact(run: Run) -> None:
+    encoder = find_model(run.collection.encoder).fingerprint
+    Compaction(run.store, encoder, None, datetime.now(UTC), run.scratch, lambda: None).run()
+
+
+@pytest.mark.parametrize("groups", [0, 2, 3])
+def test_groups_that_were_merged_before_the_run_went_on_are_not_computed_again(
+    run: Run, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch, groups: int
+) -> None:
+    made = planned(run)
+    killed = Fails(run, at_call=groups)
+    load_as(monkeypatch, killed)
+    with pytest.raises(Killed):
+        embed(run, made, 0)
+    compact(run)
+    load_as(monkeypatch, encoder)
+    done = embed(run, made, 0)
+    assert (done.embedded, done.resumed) == (20 - 6 * groups, 6 * groups)
+    assert stored(run).keys() == TOKENS.keys()
+    compact(run)
+    again = embed(run, made, 0)
+    assert (again.embedded, again.resumed, again.tokens) == (0, 20, 0)
+
+
+def test_of_a_group_whose_merged_part_holds_some_only_the_rest_is_computed(run: Run, encoder: FakeEncoder) -> None:
+    made = planned(run)
+    model, some = find_model(run.collection.encoder).fingerprint, list(TOKENS)[:3]
+    for part in (some[:2], some[2:]):
+        vectors.write_part(run.store, model, part, encoder.encode_queries([f"text {one}" for one in part]), run.scratch)
+    compact(run)
+    done = embed(run, made, 0)
+    assert (done.embedded, done.resumed) == (17, 3)
+    assert [len(texts) for texts in encoder.texts] == [3, 6, 6, 2]
+    again = embed(run, made, 0)
+    assert (again.embedded, again.resumed) == (0, 20)
+    assert stored(run).keys() == TOKENS.keys()
+
+
+def test_parts_that_were_merged_before_the_plan_are_not_read(run: Run, encoder: FakeEncoder) -> None:
+    store, model = run.store, find_model(run.collection.encoder).fingerprint
+    assert isinstance(store, MemoryStore)
+    for number in (1, 2):
+        one = np.eye(1, 8, dtype=np.float32)
+        vectors.write_part(store, model, [f"{number:032x}ff"], one, run.scratch)
+    compact(run)
+    store.age("vectors/", by=timedelta(days=1))
+    made = planned(run)
+    store.calls.clear()
+    assert embed(run, made, 0).embedded == 20
+    assert not [key for method, key in store.calls if method in ("read", "download") and "compact-" in key]
+
+
+def test_every_part_tells_what_embedding_it_took(run: Run, encoder: FakeEncoder) -> None:
+    embed(run, planned(run), 0)
+    parts = vectors.parts(run.store, find_model(run.collection.encoder).fingerprint)
+    assert sum(part.facts["tokens"] for part in parts) == sum(TOKENS.values())
+    assert all(part.facts["seconds"] >= 0 and part.facts["device"] == "cpu" for part in parts)
