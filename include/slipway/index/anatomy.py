@@ -36,10 +36,16 @@ def core(index: Any) -> Any:
     return faiss.downcast_index(part.index) if isinstance(part, faiss.IndexPreTransform) else part
 
 
+def is_transforming(index: Any) -> bool:
+    """Whether vectors are rotated or projected before they reach the core."""
+    return isinstance(searched(index), faiss.IndexPreTransform)
+
+
 def transformed(index: Any, vectors: Vectors) -> Vectors:
     """`vectors` ((n, d) float32) as the core sees them: rotated, or projected to fewer dimensions."""
-    part, seen = searched(index), np.ascontiguousarray(vectors)
-    if isinstance(part, faiss.IndexPreTransform):
+    part: Any = searched(index)
+    seen = np.ascontiguousarray(vectors)
+    if is_transforming(index):
         for step in range(part.chain.size()):
             seen = faiss.downcast_VectorTransform(part.chain.at(step)).apply(seen)
     return seen
@@ -70,16 +76,17 @@ def lists(ivf: Any) -> Iterator[tuple[int, Numbers]]:
             yield number, faiss.rev_swig_ptr(ivf.invlists.get_ids(number), size).astype(np.int64)
 
 
-def blocks(ivf: Any, number: int) -> npt.NDArray[np.uint8]:
-    """A list's codes as fast scan packs them, (blocks, bytes of a block): a view into the index."""
-    packed = faiss.downcast_InvertedLists(ivf.invlists)
+def packed_lists(ivf: Any) -> Any | None:
+    """The inverted lists where their codes lie in blocks for fast scan, else None."""
+    held: Any = faiss.downcast_InvertedLists(ivf.invlists)
+    return held if type(held).__name__ == "BlockInvertedLists" else None
+
+
+def blocks(packed: Any, number: int) -> npt.NDArray[np.uint8]:
+    """A packed list's codes, (blocks, bytes of a block): a view into the index."""
     count = -(-packed.list_size(number) // packed.n_per_block)
-    return faiss.rev_swig_ptr(packed.get_codes(number), count * packed.block_size).reshape(count, packed.block_size)  # type: ignore[no-any-return]
-
-
-def is_packed(ivf: Any) -> bool:
-    """Whether the codes lie in blocks for fast scan."""
-    return isinstance(faiss.downcast_InvertedLists(ivf.invlists), faiss.BlockInvertedLists)
+    view: npt.NDArray[np.uint8] = faiss.rev_swig_ptr(packed.get_codes(number), count * packed.block_size)
+    return view.reshape(count, packed.block_size)
 
 
 def repair(index: Any) -> Any:
@@ -87,8 +94,8 @@ def repair(index: Any) -> Any:
 
     Without this, decoding ends the process.
     """
-    ivf = inverted_file(index)
-    if isinstance(ivf, faiss.IndexIVFFastScan) and ivf.fine_quantizer is None:
+    ivf: Any = inverted_file(index)
+    if hasattr(ivf, "fine_quantizer") and ivf.fine_quantizer is None:
         quantiser = getattr(ivf, "pq", None) or getattr(ivf, "aq", None)
         if quantiser is not None:
             ivf.fine_quantizer = quantiser

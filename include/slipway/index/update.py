@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slipway.config.collection import IndexUpdate
-from slipway.index.anatomy import blocks, check_rows, inverted_file, is_packed, lists, refinement, searched
+from slipway.index.anatomy import blocks, check_rows, inverted_file, lists, packed_lists, refinement, searched
 from slipway.index.artifact import ROWS_SCHEMA, live_rows, open_arrow
 from slipway.index.build import ADD_STEP, read, sampled
 from slipway.index.drift import ERROR_SAMPLE, PROBES, Built, Trigger, error_growth, imbalance, probe_recall
@@ -149,8 +149,9 @@ def remove(index: Any, rows: npt.NDArray[np.int64]) -> None:
     if ivf is None or not len(rows):
         return
     searched(index).remove_ids(faiss.IDSelectorBatch(rows))
-    if is_packed(ivf):
-        _clear_ends(ivf)
+    packed = packed_lists(ivf)
+    if packed is not None:
+        _clear_ends(ivf, packed)
 
 
 def append(
@@ -174,16 +175,15 @@ def _add(index: Any, vectors: Vectors, first: int) -> None:
         index.ntotal = kept.ntotal
 
 
-def _clear_ends(ivf: Any) -> None:
+def _clear_ends(ivf: Any, packed: Any) -> None:
     """Blank the unused places in the last block of each list.
 
     FAISS 1.15 leaves codes of moved vectors there, and packs new ones over them bit by bit, so that the new vectors get
     codes of nobody.
     """
-    packed = faiss.downcast_InvertedLists(ivf.invlists)
     blank = np.zeros(packed.packer.code_size, dtype=np.uint8)
     for number, rows in lists(ivf):
         used = len(rows) % packed.n_per_block
-        last = blocks(ivf, number)[-1:]
+        last = blocks(packed, number)[-1:]
         for place in range(used, packed.n_per_block if used else 0):
             packed.packer.pack_1(blank, place, last)
