@@ -2,12 +2,13 @@
 
     python benchmarks/chaos.py --kills 50 --seed 7
 
-A small history of three nights (the first, and two with new, changed and deleted rows) runs undisturbed first. Then a
-night is begun again from a copy of its store and database, in a process that dies by SIGKILL: at a drawn operation on the
-store, before or after it is done (every stage is hit in turn, the swap of serving.json among them); between encoding
-a group of chunks and sealing its vectors; or at any moment, from outside. Then it is retried, or a new run is started,
-which may be killed as well, until one ends. Its documents, chunks, vectors and answers must be those of the
-undisturbed night, after every kill a whole release must be live, and no chunk may be encoded that has a sealed vector.
+A small history of three nights (the first, and two with new, changed and deleted rows) runs undisturbed first. Then
+a night is begun again from a copy of its store and database, in a process that dies by SIGKILL: at a drawn operation
+on the store, before or after it is done (every stage is hit in turn, the swap of serving.json among them); between
+encoding a group of chunks and sealing its vectors; or at any moment, from outside. Then it is retried, or a new run is
+started, which may be killed as well, until one ends. Its documents, chunks, vectors and answers must be those of the
+undisturbed night, after every kill a whole release must be live, and no chunk may be encoded that has a sealed
+vector.
 
 Prints the seed, a table, and as the last line one JSON object: kills, seed, differences, embedded_twice. The
 exit status is 1 when something differs or was embedded twice. How the processes are made: benchmarks/kills/children.py.

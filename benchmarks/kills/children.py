@@ -1,9 +1,10 @@
 """Processes that are forked from one that has imported everything and computed nothing.
 
-Importing torch takes ten seconds, a night of the small history one. So a fork server imports the libraries once and
-forks a process for each attempt. That is sound because nothing but imports ever happens in the server: no thread pool of
-torch, FAISS, Arrow or DuckDB has been started that a fork would leave without its threads, no file is open, no encoder
-loaded, and each attempt opens its store and reads its model afresh, as a new process would. Attempts share nothing.
+Importing torch takes ten seconds, a night of the small history two. So a fork server imports the libraries once and
+forks a process for each attempt. That is sound because nothing but imports ever happens in the server: no thread pool
+of torch, FAISS, Arrow or DuckDB has been started that a fork would leave without its threads, no file is open, no
+encoder loaded, and each attempt opens its store and reads its model afresh, as a new process would. Attempts share
+nothing.
 """
 
 from __future__ import annotations

@@ -18,13 +18,14 @@ NAME = "chaos"
 GROUP_CHUNKS = 24  # so that a shard has several groups
 SHARD_TOKENS = 4_000  # so that a night has several shards
 LONG = 11  # every so many documents one of several chunks
-WORDS = (
+WORDS = (  # noqa: SIM905 - a list of a hundred lines would be nothing to read
     "amber anchor apple arrow autumn barley basket beacon birch bottle bridge bronze candle canyon cedar chalk cherry "
     "circle clay clover copper coral cotton cradle crystal dagger desert diamond dragon eagle ember falcon feather "
     "fern flint forest fountain garden ginger glacier granite hammer harbor harvest hazel helmet honey hunter island "
     "ivory jacket jungle kettle ladder lantern lemon linen lizard marble meadow mirror monsoon mountain needle nutmeg "
     "oak ocean olive orchard paddle pebble pepper pillow pine planet plum prairie quartz quiver raven ribbon river "
-    "saddle saffron sailor shadow silver spruce stable summer temple thistle timber tunnel valley velvet violet walnut"
+    "saddle saffron sailor shadow silver spruce stable summer temple thistle timber tunnel valley velvet violet "
+    "walnut"
 ).split()
 QUERIES = tuple(" ".join(random.Random(number).sample(WORDS, 3)) for number in range(25))
 

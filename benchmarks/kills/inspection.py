@@ -91,7 +91,11 @@ def _vector_sums(store: LocalStore, scratch: Path) -> Mapping[str, str]:
     suffix, sums = f"/{MANIFEST}", dict[str, set[str]]()
     for key in [info.key for info in store.list("vectors/") if info.key.endswith(suffix)]:
         part = load(store, key.removesuffix(suffix))
-        hashes = [row["chunk_hash"] for b in read_batches([vectors.fetch_hashes(store, part, scratch)]) for row in b.to_pylist()]
+        hashes = [
+            row["chunk_hash"]
+            for b in read_batches([vectors.fetch_hashes(store, part, scratch)])
+            for row in b.to_pylist()
+        ]
         rows = vectors.open_vectors(store, part, scratch)
         for name, vector in zip(hashes, rows, strict=True):
             sums.setdefault(name, set()).add(hashlib.sha256(vector.tobytes()).hexdigest())

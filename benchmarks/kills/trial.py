@@ -64,10 +64,10 @@ class Trial:
             encoded |= _encoded(events)
             state = self._inspect()
             if not killed:
-                outcome.differences += [*_failure(events), *_unequal(night.after, state)]
+                outcome.differences += [*failure(events), *unequal(night.after, state)]
                 return outcome
             outcome.kills.append(Kill(aimed or "", _last_stage(events)))
-            outcome.differences += _half_done(night, state)
+            outcome.differences += half_done(night, state)
             sealed = set(state["sealed"])
             if drawn.random() < 0.5:
                 outcome.kills[-1].followed_by = "retry"
@@ -105,7 +105,7 @@ def _last_stage(events: list[dict[str, Any]]) -> str:
     return stages[-1] if stages else "before its first operation"
 
 
-def _failure(events: list[dict[str, Any]]) -> Iterator[str]:
+def failure(events: list[dict[str, Any]]) -> Iterator[str]:
     last = events[-1] if events else {"event": "nothing"}
     if last["event"] != "ended":
         yield f"the run did not end: {last.get('error', last)}"
@@ -113,7 +113,7 @@ def _failure(events: list[dict[str, Any]]) -> Iterator[str]:
         yield f"the run ended with the verdict {last['verdict']}: {last['reason']}"
 
 
-def _unequal(expected: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+def unequal(expected: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
     """In what the state after a night is not that of the undisturbed one."""
     if found["generation"] != expected["generation"]:
         yield f"generation {found['generation']}, undisturbed {expected['generation']}"
@@ -123,7 +123,7 @@ def _unequal(expected: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[
             yield f"{name}: {other}, undisturbed {one}"
 
 
-def _half_done(night: Night, state: Mapping[str, Any]) -> Iterator[str]:
+def half_done(night: Night, state: Mapping[str, Any]) -> Iterator[str]:
     """After a kill the old release serves or the new one does, whole (it was read back), and nothing else."""
     if state["live"] not in (night.before["live"], night.after["live"]):
         yield "after the kill neither the release from before the night nor the one from after it is live"
