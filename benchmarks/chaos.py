@@ -50,7 +50,7 @@ def disturb(kills: int, seed: int, folder: Path) -> list[Outcome]:
     outcomes: list[Outcome] = []
     targets = _targets(nights, drawn)
     while (left := kills - sum(len(outcome.kills) for outcome in outcomes)) > 0:
-        target = targets[len(outcomes) % len(targets)]
+        target = targets[sum(bool(outcome.kills) for outcome in outcomes) % len(targets)]  # until it is hit
         night = drawn.choice([night for night in nights if target in night.targets])
         outcomes.append(trial.disturb(night, target, drawn, left))
         _tell(outcomes[-1], target)

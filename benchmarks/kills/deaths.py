@@ -61,10 +61,11 @@ class Fate:
         here = self._moment is not None and (self._moment.at, self._moment.number) == (what, number)
         if here and self._moment and not self._moment.after:
             die()
-        made = work()
-        if here:
-            die()
-        return made
+        try:
+            return work()
+        finally:  # also after one that failed: looking for what is not there yet is an operation
+            if here:
+                die()
 
 
 def die() -> None:
