@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.racing import KEY, RACERS, assert_one_winner_each, race_in_pr
 
 FILL_A_SMALL_DISK = """
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from slipway.errors import DiskFull
 from slipway.storage import LocalStore
@@ -243,3 +245,10 @@ def test_a_listing_survives_deletions_and_dead_links(local_store: LocalStore, tm
     (tmp_path / "store" / "folder2").rmdir()
 
     assert [first.key, *(info.key for info in listing)] == ["folder0/a"]
+
+
+def test_the_locks_of_conditional_writes_are_no_killed_writes(local_store: LocalStore, tmp_path: Path) -> None:
+    local_store.put_if("folder/pointer", b"one", None)
+
+    assert list(local_store.abandoned(datetime(2200, 1, 1, tzinfo=UTC))) == []
+    assert files_below(tmp_path / "store") == ["folder/.slipway-lock", "folder/pointer"]

@@ -11,6 +11,7 @@ import pytest
 
 from slipway.errors import ConflictError, InputError, ObjectMissing
 from slipway.storage import ObjectStore
+from tests.support.abandoning import abandon
 from tests.support.racing import KEY, RACERS, assert_one_winner_each, race
 
 LARGE = bytes(range(256)) * (20 * 4096)  # 20 MiB: two parts in S3
@@ -252,3 +253,42 @@ def test_a_store_that_nobody_wrote_to_is_empty(store: ObjectStore) -> None:
     assert keys(store) == []
     assert not store.exists("a")
     store.delete("a")
+
+
+LONG_AGO, FAR_AHEAD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def test_a_write_that_was_killed_is_found_and_can_be_discarded(store: ObjectStore) -> None:
+    store.put("folder/a", b"whole")
+    abandon(store, "folder/b", b"12345")
+    abandon(store, "c", b"123")
+
+    assert keys(store) == ["folder/a"]
+    found = list(store.abandoned(FAR_AHEAD))
+    assert sorted(one.size_bytes for one in found) == [3, 5]
+    assert all(one.began_at.utcoffset() == timedelta(0) for one in found)
+    for one in found:
+        one.discard()
+        one.discard()  # of two that tidy up at once, neither fails
+    assert list(store.abandoned(FAR_AHEAD)) == []
+    assert store.read("folder/a").body == b"whole"
+
+
+def test_writes_that_may_still_be_at_work_are_left_alone(store: ObjectStore) -> None:
+    abandon(store, "a", b"x")
+
+    assert list(store.abandoned(LONG_AGO)) == []
+    assert len(list(store.abandoned(FAR_AHEAD))) == 1
+
+
+def test_a_scoped_store_finds_its_own_killed_writes_only(store: ObjectStore) -> None:
+    inner = store.scoped("team/docs")
+    abandon(inner, "deep/a", b"1")
+    abandon(store, "team/docs2/a", b"22")
+
+    assert [one.size_bytes for one in inner.abandoned(FAR_AHEAD)] == [1]
+    assert sorted(one.size_bytes for one in store.abandoned(FAR_AHEAD)) == [1, 2]
+
+
+def test_a_store_that_nobody_wrote_to_has_no_killed_writes(store: ObjectStore) -> None:
+    assert list(store.abandoned(FAR_AHEAD)) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from slipway.errors import (
     StoreUnreachable,
 )
 from slipway.storage.s3 import S3Store
+from tests.support.abandoning import abandon
 from tests.support.s3_server import S3Server, make_test_client
 
 LOSER_STATUSES = ["412 PreconditionFailed", "409 ConditionalRequestConflict", "500 InternalError", "503 SlowDown"]
@@ -308,3 +310,28 @@ def test_endpoints_with_credentials_are_refused_without_repeating_them() -> None
 def test_an_endpoint_that_is_no_url_is_an_input_error() -> None:
     with pytest.raises(InputError, match="endpoint"):
         S3Store("s3://bucket", endpoint_url="not a url")
+
+
+# --- uploads that were never completed --------------------------------------------------------------------------------
+
+
+def test_an_upload_that_ended_meanwhile_is_no_error(s3_store: S3Store) -> None:
+    abandon(s3_store, "a", b"x")
+    [found] = s3_store.abandoned(datetime(2200, 1, 1, tzinfo=UTC))
+    [again] = s3_store.abandoned(datetime(2200, 1, 1, tzinfo=UTC))
+    again.discard()
+
+    found.discard()
+
+    assert list(s3_store.abandoned(datetime(2200, 1, 1, tzinfo=UTC))) == []
+
+
+def test_a_server_that_does_not_answer_is_told_as_such(s3_store: S3Store, s3_server: S3Server) -> None:
+    abandon(s3_store, "a", b"x")
+    [found] = s3_store.abandoned(datetime(2200, 1, 1, tzinfo=UTC))
+    s3_server.refuse("*", "503 SlowDown")
+    with pytest.raises(StoreUnreachable, match="cannot list unfinished uploads"):
+        list(s3_store.abandoned(datetime(2200, 1, 1, tzinfo=UTC)))
+    s3_server.refuse("*", "503 SlowDown")
+    with pytest.raises(StoreUnreachable, match="cannot abort the upload"):
+        found.discard()

@@ -7,11 +7,12 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from slipway.errors import ConflictError, InputError, ObjectMissing
-from slipway.storage.base import ObjectInfo, ObjectStore, Versioned
+from slipway.storage.base import Abandoned, ObjectInfo, ObjectStore, Versioned
 from slipway.storage.keys import check_key, check_prefix, join_key
 
 
@@ -21,6 +22,7 @@ class _Shared:
 
     bodies: dict[str, bytes] = field(default_factory=dict)
     modified_at: dict[str, datetime] = field(default_factory=dict)
+    unfinished: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
     faults: defaultdict[str, deque[Exception]] = field(default_factory=lambda: defaultdict(deque))
     calls: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -100,6 +102,23 @@ class MemoryStore(ObjectStore):
         with self._shared.lock:
             self._shared.bodies.pop(self._enter("delete", key), None)
 
+    def abandoned(self, older_than: datetime) -> Iterator[Abandoned]:
+        scope = f"{self._scope}/" if self._scope else ""
+        with self._shared.lock:
+            found = [(key, *left) for key, left in sorted(self._shared.unfinished.items()) if key.startswith(scope)]
+        for key, body, began_at in found:
+            if began_at < older_than:
+                yield Abandoned(key.removeprefix(scope), len(body), began_at, partial(self._discard, key))
+
+    def abandon(self, key: str, body: bytes, began_at: datetime | None = None) -> None:
+        """What a write leaves that is killed half-way."""
+        self._shared.unfinished[join_key(self._scope, check_key(key))] = (body, began_at or datetime.now(UTC))
+
+    def age(self, prefix: str, by: timedelta) -> None:
+        """Move the times of all objects whose key starts with `prefix` into the past."""
+        for info in self.list(prefix):
+            self._shared.modified_at[join_key(self._scope, info.key)] -= by
+
     def scoped(self, prefix: str) -> MemoryStore:
         scope = join_key(self._scope, check_key(prefix.rstrip("/")))
         return MemoryStore(f"{self.url.rstrip('/')}/{prefix.rstrip('/')}", _shared=self._shared, _scope=scope)
@@ -107,6 +126,9 @@ class MemoryStore(ObjectStore):
     def exists(self, key: str) -> bool:
         with self._shared.lock:
             return self._enter("exists", key) in self._shared.bodies
+
+    def _discard(self, whole_key: str) -> None:
+        self._shared.unfinished.pop(whole_key, None)
 
     def _enter(self, method: str, key: str) -> str:
         whole_key = join_key(self._scope, check_key(key))

@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from slipway.errors import InputError
-from slipway.storage.base import ObjectInfo, ObjectStore, Versioned
+from slipway.storage.base import Abandoned, ObjectInfo, ObjectStore, Versioned
 from slipway.storage.local import LocalStore
 
-__all__ = ["LocalStore", "ObjectInfo", "ObjectStore", "Versioned", "open_store"]
+__all__ = ["Abandoned", "LocalStore", "ObjectInfo", "ObjectStore", "Versioned", "open_store"]
 
 _ALLOWED = "a folder path, file:///folder, or s3://bucket/prefix"
 

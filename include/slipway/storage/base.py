@@ -7,7 +7,7 @@ manifest; the only object that ever changes is changed by `put_if`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,20 @@ class Versioned:
 
     body: bytes
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """What a write that was killed left behind: it takes space, and no listing shows it.
+
+    `key` says where it lies, or what it was to become; `began_at` (UTC) is when it was last known to grow. `discard`
+    removes it; nothing happens when it is gone already.
+    """
+
+    key: str
+    size_bytes: int
+    began_at: datetime
+    discard: Callable[[], None]
 
 
 class ObjectStore(ABC):
@@ -76,6 +90,10 @@ class ObjectStore(ABC):
     @abstractmethod
     def delete(self, key: str) -> None:
         """Remove an object; no error when it is not there."""
+
+    @abstractmethod
+    def abandoned(self, older_than: datetime) -> Iterator[Abandoned]:
+        """Writes that began before `older_than` (UTC) and neither ended nor failed. Give those at work time to end."""
 
     @abstractmethod
     def scoped(self, prefix: str) -> ObjectStore:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from slipway.errors import DiskFull, InputError, SlipwayError, StoreDenied, StoreUnreachable
-from slipway.storage.keys import RESERVED_NAME
+from slipway.storage.keys import RESERVED_NAME, UNFINISHED
 
 COPY_CHUNK_BYTES = 1 << 20
 
@@ -29,7 +29,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     the rename. The rename itself is durable only after `sync_folder(path.parent)`. Raises `OSError`.
     """
     make_folders(path.parent)
-    unfinished = path.with_name(f"{RESERVED_NAME}-{uuid4().hex}.part")
+    unfinished = path.with_name(f"{RESERVED_NAME}-{uuid4().hex}{UNFINISHED}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -7,6 +7,8 @@ from slipway.errors import InputError
 RESERVED_NAME = ".slipway"
 """Names that begin with this belong to the stores themselves (locks, unfinished writes) and are never listed."""
 
+UNFINISHED = ".part"  # how the names of unfinished writes end
+
 MAX_KEY_BYTES = 1024
 MAX_NAME_BYTES = 255
 

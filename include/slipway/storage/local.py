@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from slipway.errors import ConflictError, ObjectMissing, StateUnknown
-from slipway.storage.base import ObjectInfo, ObjectStore, Versioned
+from slipway.storage.base import Abandoned, ObjectInfo, ObjectStore, Versioned
 from slipway.storage.files import (
     COPY_CHUNK_BYTES,
     make_folders,
@@ -22,7 +22,7 @@ from slipway.storage.files import (
     replacing,
     sync_folder,
 )
-from slipway.storage.keys import RESERVED_NAME, check_key, check_prefix
+from slipway.storage.keys import RESERVED_NAME, UNFINISHED, check_key, check_prefix
 
 _LOCK_NAME = f"{RESERVED_NAME}-lock"
 
@@ -91,6 +91,13 @@ class LocalStore(ObjectStore):
                 path.unlink(missing_ok=True)
                 sync_folder(path.parent)
 
+    def abandoned(self, older_than: datetime) -> Iterator[Abandoned]:
+        """See `ObjectStore.abandoned`: the hidden files that killed writes were filling."""
+        with os_errors_explained("cannot look for unfinished writes", self._root):
+            for path in sorted(self._root.rglob(f"{RESERVED_NAME}-*{UNFINISHED}")):
+                if found := self._unfinished(path, older_than):
+                    yield found
+
     def scoped(self, prefix: str) -> LocalStore:
         """See `ObjectStore.scoped`."""
         return LocalStore(self._path(prefix.rstrip("/")))
@@ -104,6 +111,21 @@ class LocalStore(ObjectStore):
         path = self._path(key)
         with os_errors_explained(f"cannot look for {key!r}", path):
             return path.is_file()
+
+    def _unfinished(self, path: Path, older_than: datetime) -> Abandoned | None:
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return None  # its write ended meanwhile
+        touched_at = datetime.fromtimestamp(status.st_mtime, UTC)
+        if touched_at >= older_than:
+            return None
+
+        def discard() -> None:
+            with os_errors_explained(f"cannot remove {path.name}", path):
+                path.unlink(missing_ok=True)
+
+        return Abandoned(path.relative_to(self._root).as_posix(), status.st_size, touched_at, discard)
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)

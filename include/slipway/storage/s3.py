@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,7 +21,7 @@ from slipway.errors import (
     StateUnknown,
     StoreUnreachable,
 )
-from slipway.storage.base import ObjectInfo, ObjectStore, Versioned
+from slipway.storage.base import Abandoned, ObjectInfo, ObjectStore, Versioned
 from slipway.storage.files import open_local, os_errors_explained, replacing, sync_folder
 from slipway.storage.keys import check_key, check_prefix, join_key
 from slipway.storage.s3_client import endpoint_of, make_client
@@ -138,6 +140,18 @@ class S3Store(ObjectStore):
         with s3_errors_explained(f"cannot delete {key!r}", self._place):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
+    def abandoned(self, older_than: datetime) -> Iterator[Abandoned]:
+        """See `ObjectStore.abandoned`: uploads in parts that were neither completed nor aborted.
+
+        Some servers (MinIO) list none here, and remove them by themselves.
+        """
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._scope)
+        with s3_errors_explained("cannot list unfinished uploads", self._place):
+            for page in pages:
+                for upload in page.get("Uploads", []):
+                    if upload["Initiated"] < older_than:
+                        yield self._unfinished(upload["Key"], upload["UploadId"], upload["Initiated"])
+
     def scoped(self, prefix: str) -> S3Store:
         """See `ObjectStore.scoped`; the client is shared."""
         return S3Store(
@@ -159,8 +173,29 @@ class S3Store(ObjectStore):
     def _key(self, key: str) -> str:
         return join_key(self._prefix, check_key(key))
 
+    @property
+    def _scope(self) -> str:
+        """What every key in the bucket begins with."""
+        return f"{self._prefix}/" if self._prefix else ""
+
+    def _unfinished(self, key: str, upload_id: str, began_at: datetime) -> Abandoned:
+        of_upload: dict[str, Any] = {"Bucket": self._bucket, "Key": key, "UploadId": upload_id}
+
+        def discard() -> None:
+            with (
+                s3_errors_explained(f"cannot abort the upload of {key!r}", self._place),
+                suppress(self._client.exceptions.NoSuchUpload),
+            ):
+                self._client.abort_multipart_upload(**of_upload)
+
+        size_bytes = 0
+        with suppress(self._client.exceptions.NoSuchUpload):  # it ended meanwhile
+            pages = self._client.get_paginator("list_parts").paginate(**of_upload)
+            size_bytes = sum(part["Size"] for page in pages for part in page.get("Parts", []))
+        return Abandoned(key.removeprefix(self._scope), size_bytes, began_at, discard)
+
     def _listing(self, prefix: str) -> Iterator[ObjectInfo]:
-        scope = f"{self._prefix}/" if self._prefix else ""
+        scope = self._scope
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=scope + prefix, PaginationConfig={"PageSize": self._page_size}
         )
