@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from slipway import checkpoint, layout, lease, result
-from slipway.errors import BudgetExceeded, Refused, SlipwayError
+from slipway.errors import BudgetExceeded, OperationError, Refused, SlipwayError
 from slipway.evaluation.gates import Verdict, judge
 from slipway.lease import Holder
 from slipway.manifest import Manifest, load
@@ -48,7 +48,7 @@ def run_pipeline(run: Run, options: Options, *, take_over: bool = False) -> dict
     another run on the collection. Raises `RunInProgress` when another run is at work, and `SlipwayError`, whose
     `result` says how far the run came.
     """
-    made = _kept_result(run, options, take_over, (_prepare, _build))
+    made = _kept_result(run, options, take_over, (_read, _commit, _plan, _build))
     result.write(run, made)
     return made
 
@@ -58,7 +58,7 @@ def run_plan(run: Run, options: Options, *, take_over: bool = False) -> dict[str
 
     What was read and cut is kept for the next run, which finds it done. Raises what `run_pipeline` does.
     """
-    return _kept_result(run, options, take_over, (_prepare,))
+    return _kept_result(run, options, take_over, (_read, _plan))
 
 
 def _kept_result(
@@ -72,7 +72,8 @@ def _kept_result(
                 for part in parts:
                     part(run, options, steps)
         finally:
-            lease.release(run.store, run.run_id)
+            with suppress(OperationError):  # a lease that cannot be given back ends by itself
+                lease.release(run.store, run.run_id)
     except SlipwayError as error:
         error.result = result.assemble(run, steps)
         if isinstance(error, Refused):
@@ -81,8 +82,8 @@ def _kept_result(
     return result.assemble(run, steps)
 
 
-def _prepare(run: Run, options: Options, steps: Steps) -> None:
-    """Every stage up to the plan, in order; what each returned is left in `steps`, as far as it came."""
+def _read(run: Run, options: Options, steps: Steps) -> None:
+    """What the sources hold, and what that changes. What each stage returned is left in `steps`, as far as it came."""
     timed = _Timer(steps.seconds).timed
     with timed("preflight"):
         steps.start = preflight(run, options.allowed, options.full)
@@ -96,6 +97,19 @@ def _prepare(run: Run, options: Options, steps: Steps) -> None:
         steps.snapshot = snapshot(run, steps.cleaned)
     with timed("compare"):
         steps.difference = difference(run, steps.snapshot, live_snapshot(run))
+
+
+def _commit(run: Run, options: Options, steps: Steps) -> None:
+    """From here on, later runs build on this snapshot."""
+    assert steps.snapshot
+    checkpoint.write(run, steps.snapshot, checkpoint.states(steps.raw))
+
+
+def _plan(run: Run, options: Options, steps: Steps) -> None:
+    """What there is to embed, and what it costs."""
+    assert steps.snapshot
+    assert steps.difference
+    timed = _Timer(steps.seconds).timed
     with timed("chunk"):
         steps.chunks = chunk(run, steps.snapshot)
     with timed("plan"):
@@ -107,13 +121,12 @@ def _prepare(run: Run, options: Options, steps: Steps) -> None:
 
 
 def _build(run: Run, options: Options, steps: Steps) -> None:
-    """Every stage after the plan."""
+    """From vectors to a release."""
     assert steps.start
     assert steps.snapshot
     assert steps.chunks
     assert steps.plan
     timed = _Timer(steps.seconds).timed
-    checkpoint.write(run, steps.snapshot, checkpoint.states(steps.raw))
     with timed("embed"):
         steps.embedded = [embed(run, steps.plan, entry["shard"]) for entry in steps.plan.facts["shards"]]
     with timed("index"):

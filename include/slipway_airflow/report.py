@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from slipway_airflow.steps import FAILURE, SECONDS
 
 if TYPE_CHECKING:
-    from slipway.stages.reconcile import Reconciled
-
     from slipway.manifest import Manifest
     from slipway.result import Steps
     from slipway.run import Run
+    from slipway.stages.reconcile import Reconciled
 
 STAGES = (
     "preflight", "extract", "clean", "snapshot", "compare", "chunk",

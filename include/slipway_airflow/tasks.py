@@ -230,9 +230,8 @@ def reconcile(snapshot: Sealed, chunks: Sealed, candidate: Sealed) -> dict[str, 
     **Red?** `ReconcileRefused`: they are not; the log names how many, and the first. Nothing was released. Start a new
     run with *Read everything*; if it happens again, set `index: {update: {enabled: false}}` and report it.
     """
-    from slipway.stages.reconcile import reconcile
-
     from slipway.manifest import load
+    from slipway.stages.reconcile import reconcile
 
     with open_run() as run:
         places = (snapshot["place"], chunks["place"], candidate["place"])

@@ -141,7 +141,11 @@ def test_every_row_is_sealed(make_run: Callable[..., Run], read: Callable[..., L
         "mode": "full",
         "reason": "the source is read for the first time",
         "base": None,
-        "state": {"position": None, "full_at": state["full_at"], "recipe": recipe(run.collection.source("docs"), Clean())},
+        "state": {
+            "position": None,
+            "full_at": state["full_at"],
+            "recipe": recipe(run.collection.source("docs"), Clean()),
+        },
     }
     assert sealed == manifest.load(run.store, layout.raw("night", "docs"))
     assert sealed_rows(run, sealed, tmp_path) == [{"id": 1, "body": "a"}, {"id": 2, "body": b"\xff"}]
@@ -322,9 +326,7 @@ def test_progress_counts_the_rows(make_run: Callable[..., Run], read: Callable[.
     assert told == [("extract", 3, None, "rows"), ("extract", 5, None, "rows")]
 
 
-def test_a_source_that_returns_nothing_is_refused(
-    make_run: Callable[..., Run], read: Callable[..., Listed]
-) -> None:
+def test_a_source_that_returns_nothing_is_refused(make_run: Callable[..., Run], read: Callable[..., Listed]) -> None:
     read(Listed([]))
     run = make_run()
 
@@ -334,9 +336,7 @@ def test_a_source_that_returns_nothing_is_refused(
     assert list(run.store.list(layout.raw("night", "docs"))) == []
 
 
-def test_a_source_that_may_be_empty_is_sealed_empty(
-    make_run: Callable[..., Run], read: Callable[..., Listed]
-) -> None:
+def test_a_source_that_may_be_empty_is_sealed_empty(make_run: Callable[..., Run], read: Callable[..., Listed]) -> None:
     read(Listed([]))
 
     sealed = extract(make_run(collection(may_be_empty=True)), "docs")
