@@ -172,7 +172,8 @@ def test_more_changes_than_allowed_exit_with_1_unless_they_are_allowed(project: 
     project.sql("UPDATE documents SET name = name || '!'")
     assert "limits.changed_share" in refused(slipway("run", "docs", *HERE, "--json"), 1, "BreakerTripped")
     made = document(slipway("run", "docs", *HERE, "--allow-changes", "--json"))
-    assert (made["changed"], made["released"]) == (44, True)
+    assert (made["changed"], made["allowed"]) == (44, ["changes"])
+    assert "error" not in made
 
 
 def test_a_real_process_writes_nothing_else_to_standard_output(project: Project) -> None:
@@ -242,7 +243,7 @@ def test_bad_input_an_unreachable_store_exits_with_3(project: Project, monkeypat
 
 
 def test_bad_input_a_full_disk_exits_with_3(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fill_up(*_: object) -> None:
+    def fill_up(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/data/part")
 
     monkeypatch.setattr(pipeline, "run_pipeline", fill_up)
@@ -251,7 +252,7 @@ def test_bad_input_a_full_disk_exits_with_3(project: Project, monkeypatch: pytes
 
 
 def test_a_fault_of_this_program_is_no_refusal(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise KeyError("a mistake")
 
     monkeypatch.setattr(pipeline, "run_pipeline", fail)

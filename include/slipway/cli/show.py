@@ -71,7 +71,7 @@ def _plan(made: dict[str, Any]) -> list[str]:
     embedded = f"{planned['to_embed']:,} of {planned['chunks']:,} chunks, {planned['tokens']:,} tokens"
     if not planned["to_embed"]:
         return [_line("plan", f"nothing to embed: all {planned['chunks']:,} chunks have their vectors")]
-    took = f"about {minutes(planned['minutes'])} at {planned['tokens_per_second']:,.0f} tokens/s"
+    took = f"{minutes(planned['minutes'])} at {planned['tokens_per_second']:,.0f} tokens/s"
     return [
         _line("plan", f"embed {embedded}; write {size(planned['bytes'])} of vectors"),
         _line("estimate", f"{took} ({planned['measured']})"),
@@ -79,11 +79,11 @@ def _plan(made: dict[str, Any]) -> list[str]:
 
 
 def minutes(value: float) -> str:
-    """A time for people: under a minute, 12 min, 3 h 20 min."""
+    """A time for people: under a minute, about 12 min, about 3 h 20 min."""
     if value < 1:
-        return "under a minute" if value else "no time"
+        return "under a minute"
     hours, rest = divmod(round(value), 60)
-    return f"{hours} h {rest} min" if hours else f"{rest} min"
+    return f"about {hours} h {rest} min" if hours else f"about {rest} min"
 
 
 def size(value: float) -> str:
@@ -146,7 +146,7 @@ def _update(update: dict[str, Any] | None) -> list[str]:
         return []
     how = f"updated from {update['base']}" if update["kind"] == "updated" else "built anew"
     if update["kind"] == "updated":
-        how += f", {update['added']:,} vectors added, {update['removed']:,} removed"
+        how += f", {update['added']:,} added and {update['removed']:,} removed"
     lines = [_line("came about", f"{how}: {update['reason']}")]
     for trigger in update["triggers"]:
         state = "FIRED" if trigger["fired"] else "quiet"

@@ -116,8 +116,8 @@ def _is_worth_a_probe(run: Run, counts: Mapping[str, int]) -> bool:
 
 def _estimate(run: Run, encoder: str, counts: Mapping[str, int], speed: Speed) -> dict[str, Any]:
     return {
-        "minutes": round(speed.minutes(counts["tokens"]), 3),
-        "tokens_per_second": round(speed.tokens_per_second, 1),
+        "minutes": float(f"{speed.minutes(counts['tokens']):.4g}"),
+        "tokens_per_second": float(f"{speed.tokens_per_second:.4g}"),
         "measured": speed.measured,
         "bytes": estimate.vector_bytes(counts["to_embed"], run.collection.encoder.dimension),
         "index_bytes": estimate.index_bytes(run, encoder, counts["chunks"]),

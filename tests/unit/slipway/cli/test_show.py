@@ -24,7 +24,7 @@ def test_a_result_shows_the_sources_and_the_plan_before_the_rest() -> None:
         "about 1 h 20 min at 2,559 tokens/s (median of the 3 newest vector parts, made on cpu)",
         "12 added, 31 changed, 2 deleted, 6,500 unchanged",
         "55 embedded, 9,821 reused",
-        "updated from 20260130T021500-0a1b2c3d, 55 vectors added, 4 removed: no trigger fired",
+        "updated from 20260130T021500-0a1b2c3d, 55 added and 4 removed: no trigger fired",
         "quiet  tombstone_share 0.01235, limit 0.2",
         "quiet  recall_loss -, limit 0.01",
         "6,543 documents, 9,900 chunks, 9,876 vectors, 9,880 rows, 4 tombstones, 256 sampled",
@@ -83,7 +83,14 @@ def test_one_document_is_not_nothing(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "no time"), (0.4, "under a minute"), (1, "1 min"), (59.4, "59 min"), (59.6, "1 h 0 min"), (200, "3 h 20 min")],
+    [
+        (0, "under a minute"),
+        (0.99, "under a minute"),
+        (1, "about 1 min"),
+        (59.4, "about 59 min"),
+        (59.6, "about 1 h 0 min"),
+        (200, "about 3 h 20 min"),
+    ],
 )
 def test_times_are_for_people(value: float, text: str) -> None:
     assert show.minutes(value) == text
