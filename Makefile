@@ -21,10 +21,10 @@ export TOKENIZERS_PARALLELISM ?= true
 SETTINGS := $(filter AIRFLOW% SLIPWAY_ROOT SLIPWAY_COLLECTIONS SLIPWAY_STORE SLIPWAY_PORT,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check up down lock clean
+.PHONY: help setup setup-dev demo test check bench-night chaos up down lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: .venv/.installed .env ## install what Slipway needs to run into .venv
 
@@ -42,6 +42,12 @@ check: setup-dev ## lint, types, architecture, Dockerfile
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/hadolint Dockerfile
+
+bench-night: setup-dev ## measure what a night costs, on Open English WordNet in ../shared/data/oewn (twenty minutes and more)
+	@$(BIN)/python benchmarks/night.py $(if $(DATA),--data $(DATA))
+
+chaos: setup-dev ## kill KILLS=50 runs at moments drawn with SEED, and compare how they end with undisturbed ones
+	@$(BIN)/python benchmarks/chaos.py --kills $(or $(KILLS),50) $(if $(SEED),--seed $(SEED))
 
 up: setup ## bring up Airflow with the demo collection and print the login
 	@$(BIN)/python -m slipway_demo.up

@@ -17,11 +17,12 @@ def nightly(collection: Collection) -> DAG:
         raw = tasks.extract.expand(source=[source.name for source in collection.sources])
         documents = tasks.clean.expand(raw=raw)
         snapshot = tasks.snapshot(documents)
-        difference = tasks.compare(snapshot)
+        difference = tasks.compare(snapshot, raw)
         chunks = tasks.chunk(snapshot)
-        shards = tasks.plan(chunks)
+        shards = tasks.plan(chunks, difference)
         vectors = tasks.embed.override(pool=embed_pool(collection)).expand(shard=shards)
         candidate = tasks.index(chunks)
+        reconciled = tasks.reconcile(snapshot, chunks, candidate)
         evaluation = tasks.evaluate(candidate)
         verdict = tasks.gate(evaluation)
         released = tasks.release.override(outlets=[release_asset(collection.name)])(
@@ -30,6 +31,7 @@ def nightly(collection: Collection) -> DAG:
         began >> raw
         difference >> chunks
         vectors >> candidate
+        reconciled >> evaluation
         # A teardown: runs whatever happened, and leaves the run's colour to the tasks before it.
         [raw, documents, vectors, released] >> tasks.report().as_teardown()
     return dag

@@ -8,7 +8,7 @@ newest. Any of them is a sound base, since each says what its snapshot holds; th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -58,6 +58,11 @@ class Start:
     allowed: tuple[str, ...] = field(default_factory=tuple)
 
 
+def states(readings: Iterable[Manifest]) -> dict[str, SourceState]:
+    """How far each source was read, from the manifests of a run's readings."""
+    return {str(raw.facts["source"]): SourceState(**raw.facts["state"]) for raw in readings}
+
+
 def newest(store: ObjectStore) -> Checkpoint | None:
     """The newest checkpoint, or None before the first."""
     places = all_places(store)
@@ -83,7 +88,7 @@ def write(run: Run, snapshot: Manifest, sources: Mapping[str, SourceState]) -> C
     base = base_of(run)
     if base is not None and base.snapshot == snapshot.place and base.sources == sources:
         return base
-    if own := [place for place in all_places(run.store) if place.endswith(f"Z-{run.run_id}")]:
+    if own := [place for place in all_places(run.store) if place.partition("Z-")[2] == run.run_id]:
         return read(run.store, own[-1])
     place = layout.checkpoint(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", run.run_id)
     states = {name: asdict(state) for name, state in sources.items()}

@@ -21,6 +21,11 @@ DOCUMENTS = pa.schema(
     ]
 )
 
+# What later stages read of a snapshot's documents; a snapshot keeps all columns of DOCUMENTS, for the next night.
+SNAPSHOT = pa.schema(
+    [DOCUMENTS.field(name) for name in ("document_id", "source", "title", "text", "metadata", "content_hash")]
+)
+
 REJECTED = pa.schema(
     [
         pa.field("source", pa.string(), nullable=False),
@@ -35,6 +40,10 @@ REJECTED = pa.schema(
         pa.field("copy", pa.int32(), nullable=False),
     ]
 )
+
+DUPLICATES = pa.schema([*DOCUMENTS, REJECTED.field("reason"), REJECTED.field("detail")])
+
+DELETED = pa.schema([DOCUMENTS.field("document_id")])  # documents that are gone, or that another row takes the place of
 
 ROW_KEYS = pa.schema([REJECTED.field("row_hash"), REJECTED.field("copy")])
 

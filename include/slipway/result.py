@@ -5,26 +5,37 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from slipway import layout
+from slipway import layout, planned
+from slipway.checkpoint import Start
 from slipway.evaluation.gates import Verdict
 from slipway.manifest import Manifest
 from slipway.run import Run
 from slipway.stages.embed import Embedded
 from slipway.stages.release import Released
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 
 @dataclass(slots=True)
 class Steps:
-    """What the stages of one run returned, as far as it came. `seconds` is wall time by stage."""
+    """What the stages of one run returned, as far as it came. `seconds` is wall time by stage.
 
+    `raw` and `cleaned` hold a manifest a source. `reconciled` is a dataclass of counts.
+    """
+
+    start: Start | None = None
+    raw: Sequence[Manifest] = ()
+    cleaned: Sequence[Manifest] = ()
     snapshot: Manifest | None = None
     difference: Manifest | None = None
     chunks: Manifest | None = None
     plan: Manifest | None = None
     embedded: Sequence[Embedded] = ()
     candidate: Manifest | None = None
+    reconciled: DataclassInstance | None = None
     evaluation: Manifest | None = None
     verdict: Verdict | None = None
     released: Released | None = None
@@ -39,11 +50,18 @@ def assemble(run: Run, steps: Steps) -> dict[str, Any]:
         "released": False,
         "release_id": None,
     }
+    if steps.start:
+        result |= {"allowed": list(steps.start.allowed), "full": steps.start.full}
+    if steps.raw:
+        result["sources"] = _sources(steps)
     result |= _documents(steps) | _vectors(steps) | _judged(steps)
     if steps.candidate:
         result["index"] = _index(steps.candidate, steps.evaluation)
+    if steps.reconciled:
+        result["reconciled"] = asdict(steps.reconciled)
     if steps.released:
         result |= asdict(steps.released)
+        result["nothing_changed"] = not steps.released.released and not result.get("embedded")
     result["seconds"] = {stage: round(seconds, 3) for stage, seconds in steps.seconds.items()}
     return result
 
@@ -51,6 +69,22 @@ def assemble(run: Run, steps: Steps) -> dict[str, Any]:
 def write(run: Run, result: Mapping[str, Any]) -> None:
     """Keep the result in the store."""
     run.store.put(layout.result(run.run_id), json.dumps(result, indent=1, sort_keys=True, ensure_ascii=False).encode())
+
+
+def _sources(steps: Steps) -> list[dict[str, Any]]:
+    """How each source was read. `cleaned` is the number of rows that were turned into documents, or away, anew."""
+    cleaned = {one.facts["source"]: one.counts["documents"] + one.counts["rejected"] for one in steps.cleaned}
+    return [
+        {
+            "source": raw.facts["source"],
+            "mode": raw.facts["mode"],
+            "reason": raw.facts["reason"],
+            "rows": raw.counts["rows"],
+            "deleted": raw.counts["deleted"],
+            "cleaned": cleaned.get(raw.facts["source"]),
+        }
+        for raw in steps.raw
+    ]
 
 
 def _documents(steps: Steps) -> dict[str, Any]:
@@ -69,6 +103,7 @@ def _vectors(steps: Steps) -> dict[str, Any]:
     if steps.chunks:
         found["chunks"] = steps.chunks.counts["chunks"]
     if steps.plan:
+        found["plan"] = planned.numbers(steps.plan)
         found["embedded"] = sum(shard.embedded + shard.resumed for shard in steps.embedded)
         found["reused"] = steps.plan.counts["reused"]
     if steps.candidate:
@@ -86,6 +121,8 @@ def _index(candidate: Manifest, evaluation: Manifest | None) -> dict[str, Any]:
         "vectors": candidate.counts["vectors"],
         "bytes": candidate.counts["index_bytes"],
     }
+    if "update" in candidate.facts:  # a candidate of an older version was always built
+        index["update"] = candidate.facts["update"]
     if evaluation:
         index |= {name: evaluation.facts[name] for name in ("parameters", "parameters_reason")}
     return index

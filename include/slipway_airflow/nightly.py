@@ -25,14 +25,15 @@ changed, and what is finished is not done twice: **clearing a red task and letti
 | task | does |
 |---|---|
 | `preflight` | finds wrong settings, a missing connection, model or golden file, before any work |
-| `extract` | reads every row of a source, one mapped task a source |
+| `extract` | reads what changed in a source, or every row; one mapped task a source |
 | `clean` | turns rows into documents; rejected rows are kept with their reason |
 | `snapshot` | one state of the whole collection, without duplicates |
-| `compare` | the difference to the live release; stops a night that would delete too much |
+| `compare` | the difference to the live release; stops a night that would delete or change too much |
 | `chunk` | cuts documents into passages |
-| `plan` | finds the passages without a vector, and cuts the work into shards |
+| `plan` | finds the passages without a vector, says what they cost, and cuts the work into shards |
 | `embed` | one mapped task a shard; skipped when nothing is new |
-| `index` | builds the candidate |
+| `index` | updates the live index or builds one: the candidate |
+| `reconcile` | compares the ids in snapshot, chunks, vectors, index and payload |
 | `evaluate` | measures it against exact search and golden queries |
 | `gate` | judges the measurements; a failed gate ends the run here |
 | `release` | makes the candidate live, in one swap; skipped when the live release is the same |
@@ -70,12 +71,31 @@ def _params() -> dict[str, Param]:
             title="Reason",
             description="Why this run is started by hand; kept in the audit trail of the release.",
         ),
+        "full": Param(
+            False,
+            type="boolean",
+            title="Read everything",
+            description="Read every row of every source and compare it, where a watermark or a change feed would do. "
+            "Texts that did not change are not embedded again.",
+        ),
         "allow_deletes": Param(
             False,
             type="boolean",
             title="Allow mass deletes",
             description="Let this run remove more documents than limits.deleted_share of the collection file. Only "
             "after you have seen that the source really lost them.",
+        ),
+        "allow_changes": Param(
+            False,
+            type="boolean",
+            title="Allow mass changes",
+            description="Let this run change more documents than limits.changed_share of the collection file.",
+        ),
+        "allow_over_budget": Param(
+            False,
+            type="boolean",
+            title="Allow more than the budget",
+            description="Let this run embed more than embed.budget of the collection file.",
         ),
         "allow_encoder_change": Param(
             False,

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from slipway_airflow.steps import FAILURE, SECONDS
 
 if TYPE_CHECKING:
+    from slipway.stages.reconcile import Reconciled
+
     from slipway.manifest import Manifest
     from slipway.result import Steps
     from slipway.run import Run
 
 STAGES = (
     "preflight", "extract", "clean", "snapshot", "compare", "chunk",
-    "plan", "embed", "index", "evaluate", "gate", "release",
+    "plan", "embed", "index", "reconcile", "evaluate", "gate", "release",
 )  # fmt: skip
 KILLED = "ended without a word: out of memory, killed, or marked as failed; see the task's log"
 
@@ -61,24 +63,44 @@ def _base(name: str) -> str:
 
 
 def _steps(run: Run, left: _Left) -> Steps:
+    from slipway import checkpoint
     from slipway.evaluation.gates import GateResult, Verdict
+    from slipway.planned import find_plan
     from slipway.result import Steps
     from slipway.stages.embed import Embedded
     from slipway.stages.release import Released
 
     gates, released = left.one("gate"), left.one("release", "released")
     return Steps(
+        start=checkpoint.started(run),
+        raw=_manifests(run, left.many("extract")),
+        cleaned=_manifests(run, left.many("clean")),
         snapshot=_manifest(run, left.one("snapshot")),
         difference=_manifest(run, left.one("compare")),
         chunks=_manifest(run, left.one("chunk")),
-        plan=_manifest(run, left.one("plan", "plan")),
+        plan=find_plan(run.store, run.run_id),  # a plan over its budget is sealed although its task failed
         embedded=[Embedded(**one) for one in left.many("embed")],
         candidate=_manifest(run, left.one("index")),
+        reconciled=_reconciled(left.one("reconcile")),
         evaluation=_manifest(run, left.one("evaluate")),
         verdict=Verdict(tuple(GateResult(**one) for one in gates)) if gates is not None else None,
         released=Released(**released) if released else None,
         seconds={stage: sum(spent) for stage in STAGES if (spent := left.many(stage, SECONDS))},
     )
+
+
+def _reconciled(counts: dict[str, int] | None) -> Reconciled | None:
+    if counts is None:
+        return None
+    from slipway.stages.reconcile import Reconciled
+
+    return Reconciled(**counts)
+
+
+def _manifests(run: Run, sealed: list[dict[str, Any]]) -> list[Manifest]:
+    from slipway.manifest import load
+
+    return [load(run.store, one["place"]) for one in sealed]
 
 
 def _manifest(run: Run, sealed: dict[str, Any] | None) -> Manifest | None:

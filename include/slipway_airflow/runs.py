@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 
@@ -36,10 +36,15 @@ def run_key(run_id: str) -> str:
 
 
 @contextmanager
-def open_run() -> Iterator[Run]:
-    """The run of the task at work. Its scratch folder is its own, and is gone at the end."""
+def open_run(lease: bool = True) -> Iterator[Run]:
+    """The run of the task at work. Its scratch folder is its own, and is gone at the end.
+
+    While it is open the collection's lease is held for the DAG run, or `RunInProgress` raised; between tasks it lasts
+    for some minutes, and the run's last task gives it back.
+    """
     from slipway import settings
     from slipway.config import load_collection
+    from slipway.lease import Holder, held
     from slipway.run import Run
     from slipway.storage import open_store
 
@@ -50,5 +55,12 @@ def open_run() -> Iterator[Run]:
     root = settings.scratch_root()
     if root is not None:
         root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="slipway-", dir=root, ignore_cleanup_errors=True) as scratch:
-        yield Run(collection, store, run_key(dag_run.run_id), Path(scratch), airflow_connections, LoggedProgress())
+    run_id = run_key(dag_run.run_id)
+    holding = held(store, Holder(run_id, who(dag_run), "DAG run")) if lease else nullcontext()
+    with tempfile.TemporaryDirectory(prefix="slipway-", dir=root, ignore_cleanup_errors=True) as scratch, holding:
+        yield Run(collection, store, run_id, Path(scratch), airflow_connections, LoggedProgress())
+
+
+def who(dag_run: Any) -> str:
+    """Who started a DAG run."""
+    return dag_run.triggering_user_name or f"airflow ({dag_run.run_type.value})"

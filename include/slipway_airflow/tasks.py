@@ -14,15 +14,17 @@ from airflow.sdk import TriggerRule, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway_airflow import pools
-from slipway_airflow.runs import open_run
+from slipway_airflow.runs import open_run, who
 from slipway_airflow.steps import step
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from slipway.manifest import Manifest
+    from slipway.run import Run
 
 RETURNED = "return_value"
+ALLOWED = ("allow_deletes", "allow_changes", "allow_over_budget", "allow_encoder_change")  # parameters of the DAG
 Sealed = dict[str, Any]  # {"place": …, and counts}
 
 
@@ -31,7 +33,8 @@ def preflight() -> dict[str, Any]:
     """### Find what is wrong before any work
 
     Checks the run's parameters, the store, the connections, the encoder's model, the golden file and the index spec, in
-    seconds. Notes the generation of `serving.json`, so that a release by somebody else meanwhile is noticed.
+    seconds. Notes what this run builds on: the newest checkpoint, and the generation of `serving.json`, so that a
+    release by somebody else meanwhile is noticed. Waits when another run is at work on the collection.
 
     **Red?** The last line of the log names the file, field, connection or parameter, and what was expected. Correct it,
     then clear this task. `EncoderError` means that the collection now names another vector space: start the run with
@@ -41,15 +44,18 @@ def preflight() -> dict[str, Any]:
 
     context = get_current_context()
     _check_parameters(context)
+    params = context["params"]
+    allowed = [name.removeprefix("allow_") for name in ALLOWED if params[name]]
     with open_run() as run:
-        return asdict(preflight(run, context["params"]["allow_encoder_change"]))
+        return asdict(preflight(run, allowed, params["full"]))
 
 
 @step(hours=6, map_index_template="{{ task.op_kwargs['source'] }}")
 def extract(source: str) -> Sealed:
     """### Read one source
 
-    Streams every row of the source, as it is, into Parquet parts in the store. Memory stays flat.
+    Streams every row of the source, or those that changed since the checkpoint, as they are, into Parquet parts in the
+    store. Memory stays flat. The log says which of the two, and why.
 
     **Red?** `SourceSchemaError`, `SourceDenied`: correct the table, column, path or permission that is named.
     `SourceRefused`: the source returned nothing; look at the source. `SourceInterrupted` is tried again by itself: what
@@ -58,15 +64,17 @@ def extract(source: str) -> Sealed:
     from slipway.stages.extract import extract
 
     with open_run() as run:
-        return _sealed(extract(run, source), source=source)
+        made = extract(run, source)
+        print(f"{made.facts['mode']}: {made.facts['reason']}; {made.counts}")  # noqa: T201
+        return _sealed(made, source=source)
 
 
 @step(hours=6, map_index_template="{{ task.op_kwargs['raw']['source'] }}")
 def clean(raw: Sealed) -> Sealed:
     """### Turn rows into documents
 
-    Repairs Unicode, strips markup, checks ids, length and language. Every rejected row is kept with its reason, and
-    rows = documents + rejected, always.
+    Repairs Unicode, strips markup, checks ids, length and language. Rows that the last snapshot knows are not cleaned
+    again. Every rejected row is kept with its reason, and the counts add up, always.
 
     **Red?** Rejected rows never fail this task; look at the log for the column or the setting that is named.
     """
@@ -82,7 +90,8 @@ def clean(raw: Sealed) -> Sealed:
 def snapshot(documents: Sequence[Sealed]) -> Sealed:
     """### One state of the whole collection
 
-    Joins the documents of all sources, and drops repeated ids and repeated texts by rules that depend on no order.
+    The checkpoint's snapshot with what changed since, from all sources. Drops repeated ids and repeated texts by rules
+    that depend on no order.
 
     **Red?** An error of the store or of this program; the log's last lines say which. Clear it to try again.
     """
@@ -96,30 +105,34 @@ def snapshot(documents: Sequence[Sealed]) -> Sealed:
 
 
 @step(hours=2)
-def compare(snapshot: Sealed) -> Sealed:
+def compare(snapshot: Sealed, raw: Sequence[Sealed]) -> Sealed:
     """### What changes against the live release: the breaker
 
-    Counts what was added, changed and deleted since the live release.
+    Counts what was added, changed and deleted since the live release. When that is allowed, a checkpoint is written:
+    only now do watermarks move, and the next run builds on this snapshot.
 
-    **Red?** `BreakerTripped`: more documents would vanish, or more rows were turned away, than `limits` in the
-    collection file allows. The log names the first of them. Look at the source. If it is right, start a new run with
-    *Allow mass deletes*, or raise the limit.
+    **Red?** `BreakerTripped`: more documents would vanish or change, or more rows were turned away, than `limits` in
+    the collection file allows. The log names the first of them. Look at the source. If it is right, start a new run
+    with *Allow mass deletes* or *Allow mass changes*, or raise the limit.
     """
+    from slipway import checkpoint
     from slipway.manifest import load
     from slipway.pipeline import live_snapshot
     from slipway.stages.difference import difference
 
-    allowed = get_current_context()["params"]["allow_deletes"]
     with open_run() as run:
         new = load(run.store, snapshot["place"])
-        return _sealed(difference(run, new, live_snapshot(run), allow_deletes=allowed))
+        made = difference(run, new, live_snapshot(run))
+        checkpoint.write(run, new, checkpoint.states(load(run.store, one["place"]) for one in raw[:]))
+        return _sealed(made)
 
 
 @step(hours=6)
 def chunk(snapshot: Sealed) -> Sealed:
     """### Cut documents into passages
 
-    With the encoder's own tokenizer, at sentence and paragraph boundaries. The same snapshot is not cut twice.
+    With the encoder's own tokenizer, at sentence and paragraph boundaries. A document that did not change is not cut
+    twice.
 
     **Red?** `EncoderError`: the model's tokenizer cannot be loaded on this worker; the log says where it was sought.
     """
@@ -131,21 +144,37 @@ def chunk(snapshot: Sealed) -> Sealed:
 
 
 @step(hours=2)
-def plan(chunks: Sealed) -> list[dict[str, int]]:
-    """### Find the passages that have no vector yet
+def plan(chunks: Sealed, difference: Sealed) -> list[dict[str, int]]:
+    """### Find the passages that have no vector yet, and what they will cost
 
-    Cuts them into shards of about the same number of tokens, at most 1,000, and freezes the plan in the store, so that
-    retries see the same shards. No shard at all means that nothing is new.
+    Prints the plan: what changed, what will be embedded, estimated minutes and bytes. Cuts the work into shards of
+    about the same number of tokens, at most 1,000, and freezes it in the store, so that retries see the same shards. No
+    shard at all means that nothing is new.
 
-    **Red?** An error of the store or of this program; the log's last lines say which. Clear it to try again.
+    **Red?** `BudgetExceeded`: more would be embedded than `embed.budget` in the collection file allows. The plan is in
+    the log and on the run's Result page. If it is meant, start a new run with *Allow more than the budget*.
     """
+    from slipway.errors import BudgetExceeded
+    from slipway.layout import plan as plan_place
     from slipway.manifest import load
     from slipway.stages.plan import plan
 
     with open_run() as run:
-        made = plan(run, load(run.store, chunks["place"]))
-        get_current_context()["ti"].xcom_push("plan", _sealed(made))
+        try:
+            made = plan(run, load(run.store, chunks["place"]), load(run.store, difference["place"]))
+        except BudgetExceeded:
+            _tell_plan(run, load(run.store, plan_place(run.run_id)))  # sealed before it was refused
+            raise
+        _tell_plan(run, made)
         return list(made.facts["shards"])
+
+
+def _tell_plan(run: Run, made: Manifest) -> None:
+    from slipway.cli import show
+    from slipway.result import Steps, assemble
+
+    print(show.plan(assemble(run, Steps(plan=made))))  # noqa: T201
+    get_current_context()["ti"].xcom_push("plan", _sealed(made))
 
 
 def shard_label(shard: dict[str, int]) -> str:
@@ -176,11 +205,11 @@ def embed(shard: dict[str, int]) -> dict[str, Any]:
 
 @step(hours=6, pool=pools.INDEX, trigger_rule=TriggerRule.NONE_FAILED)
 def index(chunks: Sealed) -> Sealed:
-    """### Build the candidate
+    """### Update the live index, or build one anew: the candidate
 
-    Trains and fills the FAISS index that the collection file asks for, on a seeded random sample. Not live yet. Runs
-    even when `embed` was skipped, since documents may have been deleted; the same chunks and settings are not built
-    twice.
+    Takes the changes into a copy of the live index, or trains and fills a new one where a trigger asks for it or that
+    is cheaper; the log names each trigger with its value. Not live yet. Runs even when `embed` was skipped, since
+    documents may have been deleted; the same chunks and settings are not built twice.
 
     **Red?** `IndexRefused`: the vectors at hand cannot carry the index spec; the log says how many are needed.
     """
@@ -190,6 +219,24 @@ def index(chunks: Sealed) -> Sealed:
     with open_run() as run:
         made = index(run, load(run.store, chunks["place"]))
         return _sealed(made, spec=made.facts["spec"]["factory"])
+
+
+@step(hours=2, pool=pools.INDEX)
+def reconcile(snapshot: Sealed, chunks: Sealed, candidate: Sealed) -> dict[str, Any]:
+    """### Compare what every part holds
+
+    The ids in the snapshot, in its chunks, in the vector store, in the index and in the payload must be the same.
+
+    **Red?** `ReconcileRefused`: they are not; the log names how many, and the first. Nothing was released. Start a new
+    run with *Read everything*; if it happens again, set `index: {update: {enabled: false}}` and report it.
+    """
+    from slipway.stages.reconcile import reconcile
+
+    from slipway.manifest import load
+
+    with open_run() as run:
+        places = (snapshot["place"], chunks["place"], candidate["place"])
+        return asdict(reconcile(run, *(load(run.store, place) for place in places)))
 
 
 @step(hours=2, pool=pools.INDEX)
@@ -256,7 +303,7 @@ def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates:
             load(run.store, evaluation["place"]),
             Verdict(tuple(GateResult(**one) for one in gates)),
             began["generation"],
-            _who(context),
+            who(context["dag_run"]),
             _why(context),
         )
         asset = release_asset(run.collection.name)
@@ -270,19 +317,22 @@ def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates:
 def report() -> str:
     """### Say what the run did
 
-    Runs whatever happened before. Writes `runs/<run>/result.json` to the store, and prints it below in the log.
+    Runs whatever happened before. Writes `runs/<run>/result.json` to the store, prints it below in the log, and lets
+    the next run begin.
 
     **Red?** Only the report is missing: the run's outcome is that of the other tasks. Clear it to write it again.
     """
+    from slipway import lease
     from slipway.cli import show
     from slipway.layout import result as result_key
     from slipway.result import write
     from slipway_airflow.report import gather
 
-    with open_run() as run:
+    with open_run(lease=False) as run:
         made = gather(run, get_current_context()["ti"])
         write(run, made)
         print(show.result(made))  # noqa: T201
+        lease.release(run.store, run.run_id)
         return result_key(run.run_id)
 
 
@@ -301,11 +351,6 @@ def _check_parameters(context: Context) -> None:
             f"the run was started with parameters that this DAG does not have: {', '.join(unknown)}; it has "
             f"{', '.join(sorted(context['dag'].params))}. Start it again without them"
         )
-
-
-def _who(context: Context) -> str:
-    dag_run = context["dag_run"]
-    return dag_run.triggering_user_name or f"airflow ({dag_run.run_type.value})"
 
 
 def _why(context: Context) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -121,13 +121,18 @@ class Project:
         file.write_text(yaml.safe_dump(kept, sort_keys=False))
 
     def run(
-        self, run_id: str, store: ObjectStore | None = None, progress: Progress = no_progress, **allowed: bool
+        self,
+        run_id: str,
+        store: ObjectStore | None = None,
+        progress: Progress = no_progress,
+        allowed: Collection[str] = (),
+        full: bool = False,
     ) -> dict[str, Any]:
         """All stages in this process, as `slipway run` does it."""
         scratch = self.folder / f"scratch-{run_id}"
         collection = load_collection(self.collections, "docs")
         run = Run(collection, store or self.store, run_id, scratch, environment_connections, progress)
-        return run_pipeline(run, Options("a test", f"for {run_id}", **allowed))
+        return run_pipeline(run, Options("a test", f"for {run_id}", frozenset(allowed), full))
 
     def found(self, query: str, k: int = 3) -> list[str]:
         """Ids of the documents that the live release finds."""

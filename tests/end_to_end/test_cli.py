@@ -66,7 +66,7 @@ def test_every_command_and_option_has_help(name: str, command: click.Command) ->
 
 
 def test_the_commands_are_those_that_are_promised() -> None:
-    assert {"validate", "run", "search", "releases", "rollback"} <= main.commands.keys()
+    assert {"validate", "run", "plan", "search", "releases", "rollback"} <= main.commands.keys()
     assert all("--json" in [name for one in command.params for name in one.opts] for command in main.commands.values())
 
 
@@ -129,8 +129,50 @@ def test_run_prints_one_document_with_the_promised_keys(project: Project) -> Non
 def test_run_shows_people_a_page(project: Project) -> None:
     result = slipway("run", "docs", *HERE)
     assert result.exit_code == 0
-    for shown in ("rows read   59", "documents   52", "0 embedded", "pass  recall_at_10", "not released: ", "seconds"):
+    for shown in ("rows        59", "documents   52", "0 embedded", "pass  recall_at_10", "not released: ", "seconds"):
         assert shown in result.stdout
+
+
+def test_a_run_without_a_change_says_so_first(project: Project) -> None:
+    made = document(slipway("run", "docs", *HERE, "--json"))
+    assert (made["nothing_changed"], made["embedded"], made["released"]) == (True, 0, False)
+    assert slipway("run", "docs", *HERE).stdout.splitlines()[2].startswith("  Nothing changed: nothing was embedded")
+
+
+def test_a_plan_says_what_a_run_would_do_and_embeds_nothing(project: Project) -> None:
+    project.insert("tea", "Tea", "Green tea is steamed after picking.")
+    served, vectors = project.serving_json(), [key for key in project.written() if key.startswith("vectors/")]
+    planned = document(slipway("plan", "docs", *HERE, "--json"))["plan"]
+    assert (planned["added"], planned["unchanged"], planned["to_embed"]) == (1, 52, 1)
+    assert planned["bytes"] == 4 * 384 + 40
+    assert planned["minutes"] > 0
+    assert project.serving_json() == served
+    assert [key for key in project.written() if key.startswith("vectors/")] == vectors
+    made = document(slipway("run", "docs", *HERE, "--json"))
+    assert (made["embedded"], made["plan"]["tokens"]) == (1, planned["tokens"])
+    shown = slipway("plan", "docs", *HERE)
+    assert shown.exit_code == 0
+    assert "Nothing would change against the live release" in shown.stdout
+
+
+def test_a_run_over_its_budget_exits_with_1_unless_it_is_allowed(project: Project) -> None:
+    project.insert("tea", "Tea", "Green tea is steamed after picking.")
+    project.describe(embed={"device": "auto", "budget": {"tokens": 5}})
+    result = slipway("run", "docs", *HERE, "--json")
+    assert "embed.budget.tokens allows 5" in refused(result, 1, "BudgetExceeded")
+    assert document(result)["plan"]["to_embed"] == 1
+    shown = slipway("plan", "docs", *HERE)
+    assert shown.exit_code == 1
+    assert "embed 1 of " in shown.stdout
+    made = document(slipway("run", "docs", *HERE, "--over-budget", "--json"))
+    assert (made["embedded"], made["released"], made["allowed"]) == (1, True, ["over_budget"])
+
+
+def test_more_changes_than_allowed_exit_with_1_unless_they_are_allowed(project: Project) -> None:
+    project.sql("UPDATE documents SET name = name || '!'")
+    assert "limits.changed_share" in refused(slipway("run", "docs", *HERE, "--json"), 1, "BreakerTripped")
+    made = document(slipway("run", "docs", *HERE, "--allow-changes", "--json"))
+    assert (made["changed"], made["released"]) == (44, True)
 
 
 def test_a_real_process_writes_nothing_else_to_standard_output(project: Project) -> None:

@@ -163,7 +163,7 @@ def test_bad_input_an_encoder_of_another_space_than_the_live_index_must_be_allow
     with pytest.raises(EncoderError, match=r"the collection now names prompted .* allow it for this run"):
         project.run("second")
     assert project.serving_json() == served
-    made = project.run("third", allow_encoder_change=True)
+    made = project.run("third", allowed={"encoder_change"})
     assert (made["embedded"], made["reused"], made["released"]) == (made["vectors"], 0, True)
     assert project.found("how do I sort a table")[0] == "api:sort-table"
 
@@ -175,7 +175,7 @@ def test_bad_input_a_model_of_another_dimension_than_the_live_index(project: Pro
     with pytest.raises(EncoderError, match=r"with dimension 384; the collection now names short .* dimension 300"):
         project.run("second")
     with pytest.raises(EncoderError, match=r"field dimension: got 300, but the model in .* of dimension 384"):
-        project.run("third", allow_encoder_change=True)
+        project.run("third", allowed={"encoder_change"})
     assert project.serving_json() == served
 
 
@@ -186,7 +186,7 @@ def test_bad_input_a_source_that_suddenly_lost_most_of_its_rows(project: Project
         project.run("second")
     assert project.serving_json() == served
     project.describe(gates={"documents": 10})
-    made = project.run("third", allow_deletes=True)
+    made = project.run("third", allowed={"deletes"})
     assert (made["documents"], made["embedded"], made["released"]) == (15, 0, True)
 
 

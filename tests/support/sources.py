@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from slipway.config import SqlSource
 from slipway.run import Connection
-from slipway.sources import RowSource
+from slipway.sources import Reading
 
 
-def sql_source(columns: Sequence[str], **where: str) -> SqlSource:
-    """A source of exactly these columns; `where` is table=… or query=…."""
-    return SqlSource(
-        kind="sql",
-        name="docs",
-        connection="docs_db",
-        id=columns[0],
-        title=None,
-        text=f"{{{columns[0]}}}",
-        metadata=tuple(columns[1:]),
-        may_be_empty=False,
-        **{"query": None, "table": None, **where},
-    )
+def sql_source(columns: Sequence[str], **options: Any) -> SqlSource:
+    """A source of exactly these columns; `options` are table=… or query=…, and further fields."""
+    return SqlSource(**described(columns, kind="sql", connection="docs_db", **options))
+
+
+def described(columns: Sequence[str], **options: Any) -> dict[str, Any]:
+    """The fields of a source of exactly these columns, the id first."""
+    return {"name": "docs", "id": columns[0], "text": f"{{{columns[0]}}}", "metadata": tuple(columns[1:]), **options}
 
 
 def connection(url: str) -> Connection:
     return Connection("docs_db", url)
 
 
-def all_rows(source: RowSource) -> list[dict[str, Any]]:
-    return [row for batch in source.batches() for row in batch.to_pylist()]
+def dicts(batches: Iterable[pa.RecordBatch] | None) -> list[dict[str, Any]]:
+    return [row for batch in batches or () for row in batch.to_pylist()]
+
+
+def all_rows(reading: Reading) -> list[dict[str, Any]]:
+    """What a reading gives, from entering to leaving it."""
+    with reading:
+        return dicts(reading.rows())

@@ -47,6 +47,15 @@ class _Turned(Exception):
         self.reason, self.detail = reason, detail
 
 
+def document_id(source: str, key: object) -> str | None:
+    """The document id of a primary key; None for a key that no document can have."""
+    try:
+        plain = _plain_id(as_text(key))
+    except NotUtf8:
+        return None
+    return f"{source}:{plain}" if plain and len(plain) <= ID_CHARACTERS else None
+
+
 def text_hash(*texts: str) -> str:
     """32 hex digits that name the texts, which hold no NUL."""
     return blake2b("\0".join(texts).encode(), digest_size=16).hexdigest()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import getpass
 import secrets
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from dotenv import load_dotenv
@@ -19,10 +21,13 @@ from slipway.cli.context import guarded
 from slipway.cli.progress import Bars
 from slipway.config import Collection, collection_files, load_collection, load_file
 from slipway.connections import environment_connections
-from slipway.errors import SlipwayError
+from slipway.errors import BudgetExceeded, SlipwayError
 from slipway.run import Run
 from slipway.storage import open_store
 from slipway.storage.base import ObjectStore
+
+if TYPE_CHECKING:
+    from slipway.pipeline import Options
 
 COLLECTIONS = click.option(
     "--collections", metavar="DIR", help="Folder of collection files [SLIPWAY_COLLECTIONS, else include/collections]."
@@ -36,6 +41,21 @@ JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on standard output and nothing else there."
 )
 NAME = click.argument("collection")
+REASON = click.option("--reason", default="run by hand", show_default=True, help="Kept in the audit trail.")
+FULL = click.option("--full", is_flag=True, help="Read all rows of every source, not only what changed.")
+_ALLOWANCES = {
+    "--allow-deletes": "Let this run remove more documents than limits.deleted_share.",
+    "--allow-changes": "Let this run change more documents than limits.changed_share.",
+    "--allow-encoder-change": "Let this run move the collection to another vector space.",
+    "--over-budget": "Let this run embed more than embed.budget.",
+}
+
+
+def allowances(command: Callable[..., None]) -> Callable[..., None]:
+    """The options by which a person allows a run what its breakers and budgets forbid."""
+    for name, text in reversed(_ALLOWANCES.items()):
+        command = click.option(name, is_flag=True, help=text)(command)
+    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -93,18 +113,20 @@ def _validated(file: Path) -> dict[str, Any]:
 @NAME
 @COLLECTIONS
 @STORE
-@click.option("--allow-deletes", is_flag=True, help="Let this run remove more documents than limits.deleted_share.")
-@click.option("--allow-encoder-change", is_flag=True, help="Let this run move the collection to another vector space.")
-@click.option("--reason", default="run by hand", show_default=True, help="Kept in the audit trail.")
+@allowances
+@FULL
+@click.option("--take-over", is_flag=True, help="Begin although another run seems to be at work on the collection.")
+@REASON
 @JSON
 def run(
     collection: str,
     collections: str | None,
     store: str | None,
-    allow_deletes: bool,
-    allow_encoder_change: bool,
+    full: bool,
+    take_over: bool,
     reason: str,
     as_json: bool,
+    **allowed: bool,
 ) -> None:
     """Extract, clean, embed, index, evaluate and release COLLECTION: the nightly DAG's stages in this process.
 
@@ -112,16 +134,56 @@ def run(
     a gate is not released (exit status 1). Connections come from AIRFLOW_CONN_<NAME>, as in Airflow.
     """
     with guarded(as_json) as output:
-        from slipway.pipeline import Options, run_pipeline
+        from slipway.pipeline import run_pipeline
 
-        described, objects = _opened(collection, collections, store)
-        options = Options(_person(), reason, allow_deletes, allow_encoder_change)
-        with tempfile.TemporaryDirectory(prefix="slipway-", dir=_scratch()) as scratch, Bars() as bars:
-            this = Run(described, objects, _new_run_id(), Path(scratch), environment_connections, bars)
-            made = run_pipeline(this, options)
+        with _begun(collection, collections, store) as this:
+            made = run_pipeline(this, _options(reason, full, allowed), take_over=take_over)
         output.write(made, show.result)
         if made.get("verdict") != "passed":
             output.exit(1)
+
+
+@main.command()
+@NAME
+@COLLECTIONS
+@STORE
+@allowances
+@FULL
+@JSON
+def plan(
+    collection: str, collections: str | None, store: str | None, full: bool, as_json: bool, **allowed: bool
+) -> None:
+    """Say what a run of COLLECTION would change and embed, and how long that would take. Nothing is embedded.
+
+    Reads the sources, cleans and cuts what changed, and stops there; a run after it finds that work done where the
+    sources are still the same. A run that a breaker or the budget would refuse is refused here too (exit status 1).
+    """
+    with guarded(as_json) as output:
+        from slipway.pipeline import run_plan
+
+        with _begun(collection, collections, store) as this:
+            try:
+                made = run_plan(this, _options("a plan", full, allowed))
+            except BudgetExceeded as refused:
+                output.write_for_people(refused.result or {}, show.plan)  # it is sealed, and what was asked for
+                raise
+        output.write(made, show.plan)
+
+
+@contextmanager
+def _begun(collection: str, collections: str | None, store: str | None) -> Iterator[Run]:
+    """A run of the collection with an id and a scratch folder of its own, which shows its progress."""
+    described, objects = _opened(collection, collections, store)
+    with tempfile.TemporaryDirectory(prefix="slipway-", dir=_scratch()) as scratch, Bars() as bars:
+        yield Run(described, objects, _new_run_id(), Path(scratch), environment_connections, bars)
+
+
+def _options(reason: str, full: bool, given: dict[str, bool]) -> Options:
+    """`given` is what click made of the allowances' options, by parameter name."""
+    from slipway.pipeline import Options
+
+    allowed = frozenset(name.removeprefix("allow_") for name, wanted in given.items() if wanted)
+    return Options(who=_person(), why=reason, allowed=allowed, full=full)
 
 
 @main.command()

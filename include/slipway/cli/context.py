@@ -24,6 +24,11 @@ class JsonOutput:
         """Print the document."""
         click.echo(json.dumps(document, indent=1, ensure_ascii=False) if self._as_json else shown(document))
 
+    def write_for_people(self, document: dict[str, Any], shown: Callable[[dict[str, Any]], str]) -> None:
+        """Print what people are to see before an error; machines get it in the error's own document."""
+        if not self._as_json:
+            click.echo(shown(document))
+
     def error(self, error: Exception) -> None:
         """Print an error: on standard error for people, and as the one document for machines."""
         click.echo(f"{type(error).__name__}: {error}", err=True)

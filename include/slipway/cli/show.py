@@ -9,12 +9,90 @@ LABEL = 11  # characters
 
 def result(made: dict[str, Any]) -> str:
     """A run's result, as a page."""
-    lines = [f"{made['collection']}  run {made['run_id']}", ""]
-    lines += _counts(made) + _index(made) + _metrics(made) + _gates(made)
+    lines = [_title(made), ""]
+    if made.get("nothing_changed"):
+        lines += [
+            "  Nothing changed: nothing was embedded, and the live release is what this run would have built.",
+            "",
+        ]
+    lines += _told(made) + _sources(made) + _plan(made) + _counts(made) + _index(made) + _metrics(made) + _gates(made)
     state = "released" if made["released"] else "not released"
     lines += ["", _line("release", f"{state}: {made.get('release_id') or '-'}  {made.get('reason', '')}".rstrip())]
-    seconds = "  ".join(f"{stage} {spent:.1f}" for stage, spent in made["seconds"].items())
-    return "\n".join([*lines, _line("seconds", seconds)])
+    return "\n".join([*lines, _seconds(made)])
+
+
+def plan(made: dict[str, Any]) -> str:
+    """What a run would do, as a page."""
+    lines = [f"{_title(made)}: the plan, nothing embedded", ""]
+    planned = made.get("plan", {})
+    if planned and not any(planned[name] for name in ("added", "changed", "deleted", "to_embed")):
+        lines += ["  Nothing would change against the live release, and nothing would be embedded.", ""]
+    lines += _told(made) + _sources(made) + _documents(made) + _changes(made) + _plan(made)
+    return "\n".join([*lines, "", _seconds(made)])
+
+
+def _title(made: dict[str, Any]) -> str:
+    return f"{made['collection']}  run {made['run_id']}"
+
+
+def _seconds(made: dict[str, Any]) -> str:
+    return _line("seconds", "  ".join(f"{stage} {spent:.1f}" for stage, spent in made["seconds"].items()))
+
+
+def _told(made: dict[str, Any]) -> list[str]:
+    """What the person who started the run told it."""
+    allowed = ", ".join(name.replace("_", " ") for name in made.get("allowed", []))
+    lines = [_line("allowed", allowed)] if allowed else []
+    return [*lines, _line("full", "all rows of every source were asked for")] if made.get("full") else lines
+
+
+def _sources(made: dict[str, Any]) -> list[str]:
+    return [
+        _line(
+            "source",
+            f"{one['source']}: {_mode(one)}; {one['reason']}",
+        )
+        for one in made.get("sources", [])
+    ]
+
+
+def _mode(source: dict[str, Any]) -> str:
+    read = "all" if source["mode"] == "full" else "changes only"
+    said = f"{read}, {source['rows']:,} rows"
+    if source["mode"] == "changes":
+        said += f", {source['deleted']:,} deleted"
+    return said if source["cleaned"] is None else f"{said}, {source['cleaned']:,} cleaned anew"
+
+
+def _plan(made: dict[str, Any]) -> list[str]:
+    planned = made.get("plan")
+    if not planned:
+        return []
+    embedded = f"{planned['to_embed']:,} of {planned['chunks']:,} chunks, {planned['tokens']:,} tokens"
+    if not planned["to_embed"]:
+        return [_line("plan", f"nothing to embed: all {planned['chunks']:,} chunks have their vectors")]
+    took = f"about {minutes(planned['minutes'])} at {planned['tokens_per_second']:,.0f} tokens/s"
+    return [
+        _line("plan", f"embed {embedded}; write {size(planned['bytes'])} of vectors"),
+        _line("estimate", f"{took} ({planned['measured']})"),
+    ]
+
+
+def minutes(value: float) -> str:
+    """A time for people: under a minute, 12 min, 3 h 20 min."""
+    if value < 1:
+        return "under a minute" if value else "no time"
+    hours, rest = divmod(round(value), 60)
+    return f"{hours} h {rest} min" if hours else f"{rest} min"
+
+
+def size(value: float) -> str:
+    """12.3 MiB, or smaller or larger units."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+        value /= 1024
+    return f"{value:,.1f} GiB"
 
 
 def _line(label: str, text: str) -> str:
@@ -22,22 +100,30 @@ def _line(label: str, text: str) -> str:
 
 
 def _counts(made: dict[str, Any]) -> list[str]:
+    lines = _documents(made) + _changes(made)
+    if lines and "embedded" in made:
+        lines.append(_line("chunks", f"{made['chunks']:,}"))
+        lines.append(_line("vectors", f"{made['embedded']:,} embedded, {made['reused']:,} reused"))
+    return lines
+
+
+def _documents(made: dict[str, Any]) -> list[str]:
     if "documents_in" not in made:
         return []
     rejected = made["rejected"]
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(rejected.items()))
-    lines = [
-        _line("rows read", f"{made['documents_in']:,}"),
+    return [
+        _line("rows", f"{made['documents_in']:,}"),
         _line("rejected", f"{sum(rejected.values()):,}" + (f" ({reasons})" if reasons else "")),
         _line("documents", f"{made['documents']:,}"),
     ]
-    if "added" in made:
-        changes = ", ".join(f"{made[name]:,} {name}" for name in ("added", "changed", "deleted", "unchanged"))
-        lines.append(_line("changes", f"{changes} (against the live release)"))
-    if "embedded" in made:
-        lines.append(_line("chunks", f"{made['chunks']:,}"))
-        lines.append(_line("vectors", f"{made['embedded']:,} embedded, {made['reused']:,} reused"))
-    return lines
+
+
+def _changes(made: dict[str, Any]) -> list[str]:
+    if "added" not in made:
+        return []
+    changes = ", ".join(f"{made[name]:,} {name}" for name in ("added", "changed", "deleted", "unchanged"))
+    return [_line("changes", f"{changes} (against the live release)")]
 
 
 def _index(made: dict[str, Any]) -> list[str]:
@@ -51,7 +137,33 @@ def _index(made: dict[str, Any]) -> list[str]:
     if index.get("parameters"):
         parameters = ", ".join(f"{name}={value}" for name, value in index["parameters"].items())
         lines.append(_line("searched", f"{parameters}: {index['parameters_reason']}"))
+    return lines + _update(index.get("update")) + _reconciled(made.get("reconciled"))
+
+
+def _update(update: dict[str, Any] | None) -> list[str]:
+    """How the index came about, and the triggers that decided between an update and a build."""
+    if not update:
+        return []
+    how = f"updated from {update['base']}" if update["kind"] == "updated" else "built anew"
+    if update["kind"] == "updated":
+        how += f", {update['added']:,} vectors added, {update['removed']:,} removed"
+    lines = [_line("came about", f"{how}: {update['reason']}")]
+    for trigger in update["triggers"]:
+        state = "FIRED" if trigger["fired"] else "quiet"
+        compared = f"{number(trigger['value'])}, limit {number(trigger['limit'])}"
+        lines.append(_line("trigger", f"{state}  {trigger['name']} {compared}"))
     return lines
+
+
+def number(value: float | None) -> str:
+    """A measured number with four digits; a dash where nothing was measured."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _reconciled(counts: dict[str, int] | None) -> list[str]:
+    if not counts:
+        return []
+    return [_line("reconciled", ", ".join(f"{value:,} {name}" for name, value in counts.items()))]
 
 
 def _metrics(made: dict[str, Any]) -> list[str]:

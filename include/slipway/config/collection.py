@@ -199,7 +199,9 @@ class Budget(Model):
 
     tokens: int | None = Field(None, ge=0, description="most tokens to embed in one run; none sets no bound")
     minutes: float | None = Field(
-        None, ge=0, description="most minutes of embedding, estimated from the speed of earlier runs; none sets no bound"
+        None,
+        ge=0,
+        description="most minutes of embedding, estimated from the speed of earlier runs; none sets no bound",
     )
 
 
@@ -295,10 +297,14 @@ class Limits(Model):
 class Maintenance(Model):
     """What the maintenance run keeps."""
 
-    schedule: str | None = Field("45 12 * * 0", description="cron expression of the maintenance run; none: on demand only")
+    schedule: str | None = Field(
+        "45 12 * * 0", description="cron expression of the maintenance run; none: on demand only"
+    )
     keep_days: int = Field(
-        14, ge=1, description="days that copies of sources, snapshots, chunks, candidates and vectors are kept after "
-        "nothing that serves needs them any more"
+        14,
+        ge=1,
+        description="days that copies of sources, snapshots, chunks, candidates and vectors are kept after "
+        "nothing that serves needs them any more",
     )
     checkpoints: int = Field(3, ge=1, description="newest checkpoints whose snapshots and chunks are kept in any case")
 

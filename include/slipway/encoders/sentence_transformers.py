@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -11,6 +12,8 @@ from slipway.encoders.model import Model
 from slipway.errors import EncoderError
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
     from slipway.encoders.base import Vectors
 
 BATCH_SIZE = 32
@@ -42,7 +45,7 @@ class SentenceTransformersEncoder:
         except (OSError, ValueError, RuntimeError, KeyError, AssertionError, SafetensorError) as error:
             # AssertionError: torch's, for a device that it was not built for
             raise EncoderError(f"encoder {model.encoder.name}: {model.folder} cannot be loaded: {error}") from error
-        self._model.max_seq_length = model.encoder.max_tokens
+        _limit_tokens(self._model, model.encoder.max_tokens)
         self.device = str(self._model.device)
         actual = self._encode(["dimension"], "").shape[1]
         if actual != self.dimension:
@@ -71,3 +74,14 @@ class SentenceTransformersEncoder:
             show_progress_bar=False,
         )
         return cast("Vectors", np.ascontiguousarray(vectors, dtype=np.float32))
+
+
+def _limit_tokens(model: SentenceTransformer, most: int) -> None:
+    """Let the model read at most so many tokens of a text.
+
+    A static model, which averages token embeddings, has no length to set: its tokenizer cuts.
+    """
+    if model.max_seq_length == math.inf:
+        model[0].tokenizer.enable_truncation(most)
+    else:
+        model.max_seq_length = most

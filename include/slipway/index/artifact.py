@@ -1,16 +1,20 @@
 """What a reader needs beside the index file: which documents each vector stands for, and the documents themselves.
 
-`rows.arrow`: one row a vector, in index order: chunk_hash, and parallel lists of document ordinals and character
-offsets (equal chunk texts of several documents share a vector). `documents.arrow`: one row a document, its ordinal
-being its position. Both are Arrow IPC files without compression, so that they are memory-mapped, not loaded. They are
-made by slipway.index.payload; this module is all that a reader loads.
+`rows.arrow`: one row a vector, its number being the id in FAISS: chunk_hash, and parallel lists of document ordinals
+and character offsets (equal chunk texts of several documents share a vector). Rows keep their numbers from one update
+of an index to the next; a row whose passage is gone stays as a tombstone, with empty lists. `documents.arrow`: one row
+a document, its ordinal being its position. Both are Arrow IPC files without compression, so that they are
+memory-mapped, not loaded. They are made by slipway.index.payload; this module is all that a reader loads.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from slipway.errors import CorruptObject
 
@@ -43,3 +47,9 @@ def open_arrow(path: Path, schema: pa.Schema) -> pa.Table:
     if not table.schema.equals(schema):
         raise CorruptObject(f"{path.name} has columns {table.schema.names}, this version reads {schema.names}")
     return table
+
+
+def live_rows(rows: pa.Table) -> npt.NDArray[np.bool_]:
+    """Which rows of rows.arrow stand for a passage, (rows,) bool: the others are tombstones."""
+    lengths: npt.NDArray[np.int32] = pc.list_value_length(rows["documents"]).to_numpy()
+    return np.asarray(lengths > 0)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slipway.errors import DiskFull, IndexRefused
+from slipway.index.anatomy import repair
 from slipway.index.spec import Spec, check_trainable
 
 ADD_STEP = 65_536  # vectors added at once
@@ -33,17 +34,33 @@ def build(
     which threads insert, so two builds of equal vectors are equal in quality, not in bytes.
     Raises `IndexRefused` when the spec is not one, or there are too few vectors to train it.
     """
+    index = train(vectors, spec, train_vectors, ef_construction)
+    add(index, vectors, spec, progress)
+    return index
+
+
+def train(vectors: npt.NDArray[np.float32], spec: Spec, train_vectors: int, ef_construction: int) -> Any:
+    """An empty FAISS index, trained on at most `train_vectors` rows of `vectors`. Raises `IndexRefused`."""
     check_trainable(spec, len(vectors), train_vectors)
     index = make(spec, vectors.shape[1], ef_construction)
     if not index.is_trained:
         sample = training_sample(vectors, train_vectors, spec.seed)
         with _refusing(f"index spec {spec.factory} cannot be trained on {len(sample):,} vectors"):
             index.train(sample)
+    return index
+
+
+def add(
+    index: Any,
+    vectors: npt.NDArray[np.float32],
+    spec: Spec,
+    progress: Callable[[int], None] = lambda added: None,
+) -> None:
+    """Add all rows of `vectors` to an empty index, row i under id i. Raises `IndexRefused`."""
     for start in range(0, len(vectors), ADD_STEP):
         with _refusing(f"index spec {spec.factory} cannot take {len(vectors):,} vectors"):
             index.add(np.ascontiguousarray(vectors[start : start + ADD_STEP]))
         progress(index.ntotal)
-    return index
 
 
 def make(spec: Spec, dimension: int, ef_construction: int) -> Any:
@@ -67,12 +84,18 @@ def make(spec: Spec, dimension: int, ef_construction: int) -> Any:
     return index
 
 
+def sampled(count: int, most: int, seed: int) -> npt.NDArray[np.int64]:
+    """At most `most` of the numbers below `count`, drawn at random without replacement, in order."""
+    if count <= most:
+        return np.arange(count, dtype=np.int64)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
 def training_sample(vectors: npt.NDArray[np.float32], most: int, seed: int) -> npt.NDArray[np.float32]:
     """At most `most` rows drawn at random without replacement, in row order so that a memory map is read forwards."""
     if len(vectors) <= most:
         return np.ascontiguousarray(vectors)
-    rows = np.sort(np.random.default_rng(seed).choice(len(vectors), most, replace=False))
-    return np.ascontiguousarray(vectors[rows])
+    return np.ascontiguousarray(vectors[sampled(len(vectors), most, seed)])
 
 
 def set_parameters(index: Any, parameters: dict[str, int]) -> None:
@@ -93,7 +116,7 @@ def write(index: Any, path: Path) -> None:
 
 def read(path: Path) -> Any:
     """Read an index file, whose checksum was verified before, into memory. Raises RuntimeError when it is not one."""
-    return faiss.read_index(str(path))
+    return repair(faiss.read_index(str(path)))
 
 
 @contextmanager

@@ -48,6 +48,11 @@ class Spec:
         return bool(re.search(r",(RFlat|Refine\()", self.factory))
 
     @property
+    def can_be_updated(self) -> bool:
+        """Whether vectors can be added and taken away with little loss: others are quick to build, or cannot change."""
+        return self.is_hnsw or self.lists is not None
+
+    @property
     def centroids(self) -> int:
         """The largest number of centroids any trained part has; 0 when nothing is trained by k-means."""
         quantiser: list[int] = [2 ** int(bits or 8) for bits in re.findall(r"PQ\d+(?:x(\d+))?", self.factory)]

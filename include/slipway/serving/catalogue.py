@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from slipway.manifest import MANIFEST, Manifest
+from slipway import layout
+from slipway.manifest import MANIFEST, Manifest, find
 from slipway.pointer import Serving, read_serving
+from slipway.serving.loading import read_release_manifest
 from slipway.storage.base import ObjectStore
 
 
@@ -16,6 +18,22 @@ def list_releases(store: ObjectStore) -> dict[str, Any]:
     manifests = [Manifest.from_json(store.read(key).body, key) for key in keys]
     newest = sorted(manifests, key=lambda manifest: manifest.created_at, reverse=True)
     return {"generation": serving.generation, "releases": [_entry(manifest, serving) for manifest in newest]}
+
+
+def named_releases(store: ObjectStore) -> dict[str, Manifest]:
+    """Manifests of the releases that serving.json names, by id: live first, then standby, then those withdrawn.
+
+    A withdrawn release that is no longer in the store is left out. Raises `ObjectMissing` and `CorruptObject` for the
+    two that serve.
+    """
+    serving, _ = read_serving(store)
+    slots = [slot for slot in (serving.live_release, serving.standby_release) if slot is not None]
+    named = {slot.release_id: read_release_manifest(store, slot.release_id, slot.manifest_sha256) for slot in slots}
+    for release_id in sorted(set(serving.withdrawn) - set(named)):
+        found = find(store, layout.release(release_id))
+        if found is not None:
+            named[release_id] = found
+    return named
 
 
 def _entry(manifest: Manifest, serving: Serving) -> dict[str, Any]:

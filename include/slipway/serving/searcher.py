@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -16,7 +15,9 @@ import pyarrow.compute
 
 from slipway.errors import CorruptObject, InputError
 from slipway.index import artifact
+from slipway.index.anatomy import check_rows
 from slipway.index.build import read, set_parameters
+from slipway.index.live import findable, nearest
 
 SNIPPET = 300  # characters
 
@@ -35,8 +36,9 @@ class Hit:
 class Searcher:
     """An index and its documents, opened from local files whose checksums were verified before.
 
-    Safe to search from many threads: nothing changes after construction. `dimension` is that of its vectors, `vectors`
-    and `documents` are counts. Raises `CorruptObject` when the files do not belong together.
+    Safe to search from many threads: nothing changes after construction. `dimension` is that of its vectors;
+    `documents`, `vectors` and `rows` are counts, of which rows count the tombstones too. Raises `CorruptObject` when
+    the files do not belong together.
     """
 
     def __init__(self, files: Mapping[str, Path], parameters: Mapping[str, int]) -> None:
@@ -47,12 +49,11 @@ class Searcher:
         self._rows = artifact.open_arrow(files[artifact.ROWS], artifact.ROWS_SCHEMA)
         self._documents = artifact.open_arrow(files[artifact.DOCUMENTS], artifact.DOCUMENTS_SCHEMA)
         self.dimension = int(self.index.d)
-        self.vectors = int(self.index.ntotal)
         self.documents = int(self._documents.num_rows)
-        if self._rows.num_rows != self.vectors:
-            raise CorruptObject(
-                f"the index holds {self.vectors:,} vectors, {artifact.ROWS} has {self._rows.num_rows:,} rows"
-            )
+        live = artifact.live_rows(self._rows)
+        check_rows(self.index, live)
+        self.vectors, self.rows = int(live.sum()), len(live)
+        self._live = findable(self.index, live)
         self._owners = _Owners(self._rows["documents"])
         ordinals = self._owners.ordinals
         if ordinals.size and not (ordinals.min() >= 0 and ordinals.max() < self.documents):
@@ -90,18 +91,11 @@ class Searcher:
     def nearest_rows(
         self, queries: npt.NDArray[np.float32], count: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Scores and rows of the `count` nearest vectors that the index finds, best first; -1 where it finds no more.
+        """Scores and rows of the `count` nearest live vectors that the index finds, best first.
 
-        A graph that is searched for more than it may visit gives few and poor answers, so it may visit that many.
+        Both are (queries, count), with row -1 where it finds no more. Tombstones are never among them.
         """
-        if isinstance(self.index, faiss.IndexHNSW):
-            visits = faiss.SearchParametersHNSW(  # type: ignore[attr-defined]
-                efSearch=max(self.index.hnsw.efSearch, count)
-            )
-            scores, rows = self.index.search(queries, count, params=visits)
-        else:
-            scores, rows = self.index.search(queries, count)
-        return scores, rows
+        return nearest(self.index, self._live, queries, count)
 
     def rows_asked(self, k: int) -> int:
         """How many rows a search for k documents asks the index for at first."""

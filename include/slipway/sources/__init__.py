@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slipway.config import AnySource, SqlSource
+from slipway.config import AnySource, DeltaSource, IcebergSource, SqlSource
 from slipway.run import Connections
-from slipway.sources.base import RowSource
+from slipway.sources.base import Position, Reading
 
-__all__ = ["RowSource", "open_rows"]
+__all__ = ["Position", "Reading", "open_reading"]
 
 
-def open_rows(source: AnySource, connections: Connections, scratch: Path) -> RowSource:
-    """The rows of `source`; nothing is read yet. Raises `ConnectionMissing`.
+def open_reading(source: AnySource, connections: Connections, scratch: Path, since: Position | None) -> Reading:
+    """A reading of `source`, of what changed `since` that position, or of everything (None). Nothing is read yet.
 
-    Files of a remote lake are kept below `scratch` one at a time while they are read.
+    A position that this source cannot go on from is no error: the reading is full and its `reason` says why. Copies of
+    remote files and of a change feed are kept below `scratch` while they are read. Raises `ConnectionMissing`.
     """
     if isinstance(source, SqlSource):
-        from slipway.sources.sql import SqlRows
+        from slipway.sources.sql import open_sql
 
-        return SqlRows(connections(source.connection), source)
-    from slipway.sources.lake import LakeRows
+        return open_sql(connections(source.connection), source, since)
+    if isinstance(source, DeltaSource):
+        from slipway.sources.delta import DeltaReading
 
-    return LakeRows(source.path, source.columns, scratch)
+        return DeltaReading(source, scratch, since)
+    if isinstance(source, IcebergSource):
+        from slipway.sources.iceberg import IcebergReading
+
+        return IcebergReading(source, since)
+    from slipway.sources.lake import LakeReading
+
+    return LakeReading(source, scratch)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import TracebackType
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from slipway.config import LakeSource
 from slipway.errors import CorruptObject, ObjectMissing, SourceDenied, SourceInterrupted, SourceSchemaError
-from slipway.sources.plain import MAX_BYTES, MAX_ROWS, plain_batches
+from slipway.sources.base import Position
+from slipway.sources.plain import MAX_BYTES, MAX_ROWS, plain_batches, with_ids
 from slipway.storage import ObjectStore, open_store
 
 SUFFIXES = (".parquet", ".parq", ".pq")
@@ -36,25 +39,53 @@ class LakeFile:
         return {unquote(key): None if value == NO_VALUE else unquote(value) for key, _, value in pairs}
 
 
-class LakeRows:
-    """The chosen columns of every Parquet file of a path, files in path order.
+class LakeReading:
+    """A `Reading` of the chosen columns of every Parquet file of a path, files in path order; always full.
 
     Names that begin with "." or "_" and files of another kind are passed over; symbolic links to folders are not
-    followed. Folders named key=value give text columns, unless the files have a column of that name. Raises what
-    `RowSource` says, and `CorruptObject` for a file that cannot be read as Parquet.
+    followed. Folders named key=value give text columns, unless the files have a column of that name. Files of a remote
+    lake are kept below `scratch` one at a time. Raises what `Reading` says, and `CorruptObject` for a file that cannot
+    be read as Parquet.
     """
 
-    def __init__(self, path: str, columns: Sequence[str], scratch: Path) -> None:
-        self._path, self._columns, self._scratch = path, list(columns), scratch
+    full = True
+    reason = "plain Parquet files do not tell what changed in them"
+    position: Position | None = None
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """See `RowSource`."""
-        files = _remote_files(self._path) if self._path.startswith("s3://") else _local_files(Path(self._path))
+    def __init__(self, source: LakeSource, scratch: Path) -> None:
+        self._path, self._id, self._columns = source.path, source.id, source.columns
+        self._scratch = scratch
+        self._files: list[LakeFile] = []
+
+    def __enter__(self) -> LakeReading:
+        is_remote = self._path.startswith("s3://")
+        self._files = _remote_files(self._path) if is_remote else _local_files(Path(self._path))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is held open."""
+
+    def rows(self) -> Iterator[pa.RecordBatch]:
+        """See `Reading`."""
         rows = 0
-        for file in files:
+        for file in self._files:
             for batch in self._read(file, rows):
                 rows += batch.num_rows
                 yield batch
+
+    def deleted_ids(self) -> Iterator[pa.RecordBatch]:
+        """See `Reading`: none, as all rows are read."""
+        return iter(())
+
+    def all_ids(self) -> Iterator[pa.RecordBatch] | None:
+        """See `Reading`: None, as all rows are read."""
+        return None
+
+    def rows_of(self, ids: Sequence[object]) -> Iterator[pa.RecordBatch]:
+        """See `Reading`: all files are read for them."""
+        return with_ids(self.rows(), self._id, ids)
 
     def _read(self, file: LakeFile, rows: int) -> Iterator[pa.RecordBatch]:
         if file.store is None:

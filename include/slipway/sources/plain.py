@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -33,6 +33,16 @@ def bounded(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     middle = batch.num_rows // 2
     yield from bounded(batch.slice(0, middle))
     yield from bounded(batch.slice(middle))
+
+
+def with_ids(batches: Iterable[pa.RecordBatch], column: str, ids: Sequence[object]) -> Iterator[pa.RecordBatch]:
+    """Of plain batches, the rows whose value in `column` reads as one of the ids does; empty batches are left out."""
+    wanted = {text_of(value) for value in ids}
+    for batch in batches:
+        mask = [value is not None and text_of(value) in wanted for value in batch.column(column).to_pylist()]
+        chosen = batch.filter(pa.array(mask, pa.bool_()))
+        if chosen.num_rows:
+            yield chosen
 
 
 def plain(array: Array) -> Array:

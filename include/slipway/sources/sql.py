@@ -1,38 +1,183 @@
-"""Rows of a relational database: Arrow-native where there is a driver for that, through SQLAlchemy otherwise."""
+"""Readings of a relational database: which rows, from where on, and how far that went."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
 
 from slipway.config import SqlSource
+from slipway.manifest import fingerprint
 from slipway.run import Connection
-from slipway.sources.base import RowSource
+from slipway.sources import watermark
+from slipway.sources.base import Position
+from slipway.sources.watermark import Kind, Now, Range, Stamp, Tracker
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+IDS_A_STATEMENT = 500
 
-class SqlRows:
-    """The rows of a `SqlSource`. Raises what `RowSource` says, and `SourceDenied` when the login is refused."""
 
-    def __init__(self, connection: Connection, source: SqlSource) -> None:
-        self._connection, self._source = connection, source
+class Database(Protocol):
+    """One read-only snapshot of a database, from entering to leaving its `with` block. `where` names it in errors.
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """See `RowSource`."""
-        return self.driver().batches()
+    Raises `SourceSchemaError`, `SourceDenied`, `SourceInterrupted`.
+    """
 
-    def driver(self) -> RowSource:
-        """The adapter that reads this kind of database here."""
-        if _is_postgres(self._connection.url) and has_adbc():
-            from slipway.sources.adbc import AdbcRows
+    where: str
 
-            return AdbcRows(self._connection, self._source)
-        from slipway.sources.alchemy import AlchemyRows
+    def __enter__(self) -> Database: ...
 
-        return AlchemyRows(self._connection, self._source)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def now(self) -> Now:
+        """The database's clock when the snapshot was taken, or earlier."""
+        ...
+
+    def kind(self) -> Kind | None:
+        """What the column `updated_at` holds; None where no row has a value."""
+        ...
+
+    def rows(self, ranges: Sequence[Range], tracker: Tracker | None) -> Generator[pa.RecordBatch, None, None]:
+        """The source's columns of all rows, or of those whose updated_at is null or in a range; `tracker` sees it."""
+        ...
+
+    def ids(self) -> Generator[pa.RecordBatch, None, None]:
+        """The primary key of all rows."""
+        ...
+
+    def rows_of(self, ids: Sequence[object]) -> Generator[pa.RecordBatch, None, None]:
+        """The source's columns of the rows with these primary keys, at most `IDS_A_STATEMENT`."""
+        ...
+
+
+def open_sql(connection: Connection, source: SqlSource, since: Position | None) -> SqlReading:
+    """A reading by the adapter for this kind of database: Arrow-native where there is a driver for that."""
+    if _is_postgres(connection.url) and has_adbc():
+        from slipway.sources.adbc import AdbcDatabase
+
+        return SqlReading(AdbcDatabase(connection, source), source, since)
+    from slipway.sources.alchemy import AlchemyDatabase
+
+    return SqlReading(AlchemyDatabase(connection, source), source, since)
+
+
+class SqlReading:
+    """A `Reading` of a table or query: everything, or by the watermark `updated_at` and an overlap."""
+
+    def __init__(self, database: Database, source: SqlSource, since: Position | None) -> None:
+        self.database, self._source, self._given = database, source, since
+        self.full, self.reason = True, ""
+        self.position: Position | None = None
+        self._kind: Kind | None = None
+        self._since: Stamp | None = None
+        self._latest: Stamp | None = None
+        self._streams: list[Generator[pa.RecordBatch, None, None]] = []
+
+    def __enter__(self) -> SqlReading:
+        self.database.__enter__()
+        try:
+            self._decide()
+        except BaseException:
+            self.database.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.ExitStack() as stack:  # the streams end before the database does
+            stack.callback(self.database.__exit__, kind, error, trace)
+            for stream in self._streams:
+                stack.callback(stream.close)
+
+    def _decide(self) -> None:
+        if self._source.updated_at is None:
+            self.reason = "the source names no column updated_at"
+            return
+        self._kind = self.database.kind()
+        if self._kind is not None:
+            self._latest = self.database.now().latest(self._kind)
+        if self._given is None:
+            self.reason = "no position of an earlier reading is given"
+        elif obstacle := self._obstacle(self._given):
+            self.reason = obstacle
+        else:
+            self.full = False
+            self.reason = f"everything since {self._since} minus {self._source.overlap:g}{self._unit}"
+
+    def _obstacle(self, given: Position) -> str | None:
+        """Why the position cannot be gone on from, if so."""
+        column = self._source.updated_at
+        if given.get("kind") != watermark.KIND:
+            return f"the source was last read by {given.get('kind')}, and now by the column {column}"
+        if given.get("of") != _subject(self._source):
+            return "table, query, connection, id or updated_at is another than in the last reading"
+        if self._kind is None:
+            return f"no row has a value in {column}"
+        self._since = watermark.stamp_in(given, self._kind)
+        if self._since is None:
+            return f"the last reading ended at {given.get('value')!r}, and {column} now holds {self._kind.value}"
+        return None
+
+    @property
+    def _unit(self) -> str:
+        return "" if self._kind is Kind.NUMBER else " minutes"
+
+    def rows(self) -> Iterator[pa.RecordBatch]:
+        """See `Reading`."""
+        return self._given_out(self._rows())
+
+    def _rows(self) -> Generator[pa.RecordBatch, None, None]:
+        if self._source.updated_at is None:
+            yield from self.database.rows([], None)
+            return
+        tracker = Tracker(self.database.where, self._source.updated_at, self._kind)
+        yield from self.database.rows(self._ranges(), tracker)
+        self.position = self._reached(tracker.largest)
+
+    def _ranges(self) -> Sequence[Range]:
+        if self.full or self._since is None or self._kind is None:
+            return []
+        return watermark.ranges(self._kind, watermark.below(self._since, self._source.overlap))
+
+    def _reached(self, largest: Stamp | None) -> Position | None:
+        since = None if self.full else self._since
+        reached = watermark.position(largest, since, self._latest, self._kind)
+        return None if reached is None else {**reached, "of": _subject(self._source)}
+
+    def deleted_ids(self) -> Iterator[pa.RecordBatch]:
+        """See `Reading`: a database keeps no list of what was deleted."""
+        return iter(())
+
+    def all_ids(self) -> Iterator[pa.RecordBatch] | None:
+        """See `Reading`."""
+        if self.full or not self._source.id_scan:
+            return None
+        return self._given_out(self.database.ids())
+
+    def rows_of(self, ids: Sequence[object]) -> Iterator[pa.RecordBatch]:
+        """See `Reading`: at most `IDS_A_STATEMENT` ids a statement."""
+        return self._given_out(self._rows_of(list(ids)))
+
+    def _rows_of(self, ids: Sequence[object]) -> Generator[pa.RecordBatch, None, None]:
+        for start in range(0, len(ids), IDS_A_STATEMENT):
+            yield from self.database.rows_of(ids[start : start + IDS_A_STATEMENT])
+
+    def _given_out(self, stream: Generator[pa.RecordBatch, None, None]) -> Iterator[pa.RecordBatch]:
+        """The stream, closed with the reading: a suspended one would keep its cursor open."""
+        self._streams.append(stream)
+        return stream
+
+
+def _subject(source: SqlSource) -> str:
+    """What a watermark is about, as a hash: of another query it would say nothing."""
+    return fingerprint(source.connection, source.table, source.query, source.id, source.updated_at)
 
 
 def _is_postgres(url: str) -> bool:

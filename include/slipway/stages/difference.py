@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from slipway import layout, manifest, tables
+from slipway import checkpoint, layout, manifest, tables
 from slipway.cleaning.reasons import REPEATS
 from slipway.config.collection import Limits
 from slipway.errors import BreakerTripped, OperationError
@@ -17,21 +18,45 @@ STAGE = "difference"
 SHOWN = 5
 
 
-def difference(run: Run, snapshot: Manifest, baseline: Manifest | None, *, allow_deletes: bool = False) -> Manifest:
+@dataclass(frozen=True, slots=True)
+class _Breaker:
+    """One bound on a share of the live documents: the change it counts, the field of limits, and what allows more."""
+
+    change: str
+    field: str
+    allowance: str
+    happens: str
+    look: str
+
+
+_BREAKERS = (
+    _Breaker("deleted", "deleted_share", "deletes", "would vanish", "if the source really lost them"),
+    _Breaker(
+        "changed", "changed_share", "changes", "would change",
+        "if the source really changed them, or the collection file's templates or clean section did",
+    ),
+)  # fmt: skip
+
+
+def difference(run: Run, snapshot: Manifest, baseline: Manifest | None) -> Manifest:
     """Compare a snapshot with the live release's (`baseline`; None: nothing is live), by id and content hash.
 
     Part: `difference` (records.DIFFERENCE), sorted by `document_id`, what stayed the same left out. Counts: `added`,
-    `changed`, `deleted`, `unchanged`, `documents` and `baseline_documents`. It is sealed before the deletions are
-    judged, so that what was refused can be looked at. Raises `BreakerTripped` when more than limits.deleted_share of
-    the live documents would vanish and `allow_deletes` is false, or when more than limits.rejected_share of the rows
-    read were turned away (repeated texts not counted).
+    `changed`, `deleted`, `unchanged`, `documents` and `baseline_documents`. It is sealed before it is judged, so that
+    what was refused can be looked at.
+
+    Raises `BreakerTripped` when more than limits.rejected_share of the rows were turned away (repeated texts not
+    counted), or when of the live documents more than limits.deleted_share would vanish or more than
+    limits.changed_share would change; the run may have been allowed the latter two ("deletes", "changes").
     """
     limits = run.collection.limits
     _check_rejected(snapshot, limits)
     place = layout.difference(baseline.fingerprint if baseline else None, snapshot.fingerprint)
     made = manifest.find(run.store, place) or _compare(run, snapshot, baseline, place)
-    if not allow_deletes:
-        _check_deleted(run, made, limits)
+    allowed = checkpoint.start_of(run).allowed
+    tripped = [one for one in _BREAKERS if one.allowance not in allowed and _is_tripped(made, one, limits)]
+    if tripped:  # all of them at once: a refusal a night would cost as many nights
+        raise BreakerTripped("\n".join(_refusal(run, made, one, limits) for one in tripped))
     return made
 
 
@@ -74,24 +99,28 @@ def _check_sums(counts: dict[str, int]) -> None:
         )
 
 
-def _check_deleted(run: Run, made: Manifest, limits: Limits) -> None:
-    deleted, before = made.counts["deleted"], made.counts["baseline_documents"]
-    if before == 0 or deleted <= limits.deleted_share * before:
-        return
-    first = ", ".join(_first_deleted(run, made))
-    raise BreakerTripped(
-        f"{deleted:,} of the {before:,} live documents would vanish ({deleted / before:.1%}), more than "
-        f"limits.deleted_share allows ({limits.deleted_share:.1%}). The first: {first}; all are in {made.place}. "
-        "Nothing was released. If the source really lost them, run again with --allow-deletes; if nights like this "
-        "are normal, raise limits.deleted_share in the collection file; else look at the source"
+def _is_tripped(made: Manifest, breaker: _Breaker, limits: Limits) -> bool:
+    share: float = getattr(limits, breaker.field)
+    return made.counts[breaker.change] > share * made.counts["baseline_documents"]
+
+
+def _refusal(run: Run, made: Manifest, breaker: _Breaker, limits: Limits) -> str:
+    number, before = made.counts[breaker.change], made.counts["baseline_documents"]
+    first = ", ".join(_first(run, made, breaker.change))
+    return (
+        f"{number:,} of the {before:,} live documents {breaker.happens} ({number / before:.1%}), more than "
+        f"limits.{breaker.field} allows ({getattr(limits, breaker.field):.1%}). The first: {first}; all are in "
+        f"{made.place}. Nothing was released. Look at the source; {breaker.look}, run again with "
+        f"--allow-{breaker.allowance} (or the DAG's parameter allow_{breaker.allowance}); if nights like this are "
+        f"normal, raise limits.{breaker.field} in the collection file"
     )
 
 
-def _first_deleted(run: Run, made: Manifest) -> Iterator[str]:
+def _first(run: Run, made: Manifest, change: str) -> Iterator[str]:
     left = SHOWN
     for batch in read_batches(fetch_parts(run.store, made, "difference", run.scratch)):
         for row in batch.to_pylist():
-            if row["change"] == "deleted":
+            if row["change"] == change:
                 yield row["document_id"]
                 left -= 1
             if left == 0:

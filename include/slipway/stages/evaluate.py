@@ -55,7 +55,8 @@ def evaluate(run: Run, candidate: Manifest) -> Manifest:
     vectors = payload.gather(
         run.store, candidate.facts["encoder"], files[artifact.ROWS], scratch / "vectors.npy", run.scratch
     )
-    facts = _Measuring(run, candidate, searcher, vectors).measure(golden, draft)
+    live = artifact.live_rows(artifact.open_arrow(files[artifact.ROWS], artifact.ROWS_SCHEMA))
+    facts = _Measuring(run, candidate, searcher, vectors, np.flatnonzero(live)).measure(golden, draft)
     return draft.seal(dict(candidate.counts), facts)
 
 
@@ -66,10 +67,18 @@ def _was_slow(run: Run, evaluation: Manifest) -> bool:
 
 
 class _Measuring:
-    """One evaluation: the parts of it share the opened candidate and its vectors."""
+    """One evaluation: the parts of it share the opened candidate, its live vectors, and the row number of each."""
 
-    def __init__(self, run: Run, candidate: Manifest, searcher: Searcher, vectors: npt.NDArray[np.float32]) -> None:
-        self.run, self.candidate, self.searcher, self.vectors = run, candidate, searcher, vectors
+    def __init__(
+        self,
+        run: Run,
+        candidate: Manifest,
+        searcher: Searcher,
+        vectors: npt.NDArray[np.float32],
+        numbers: npt.NDArray[np.int64],
+    ) -> None:
+        self.run, self.candidate, self.searcher = run, candidate, searcher
+        self.vectors, self.numbers = vectors, numbers
         self.spec = Spec(**candidate.facts["spec"])
 
     def measure(self, golden: GoldenSet | None, draft: Draft) -> dict[str, Any]:
@@ -85,7 +94,9 @@ class _Measuring:
         tuning, judging = (golden.part("tuning"), golden.part("judging")) if golden else ([], [])
         tuning_vectors = self._encode(tuning)
         _, truth = self._exact(tuning_vectors)
-        parameters, reason = tune(self.searcher.index, self.spec, asked, tuning_vectors, truth)
+        parameters, reason = tune(
+            self.searcher.index, self.spec, asked, tuning_vectors, truth, search=self.searcher.nearest_rows
+        )
         facts["parameters"], facts["parameters_reason"] = parameters, reason
         set_parameters(self.searcher.index, parameters)
         queries = self._encode(judging) if judging else self._sampled(200)
@@ -123,7 +134,9 @@ class _Measuring:
         return self.searcher.document_ids([ordinal for ordinal, _, _ in ranked])
 
     def _exact(self, queries: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        return exact_neighbours(self.vectors, queries, DEPTH, self.spec.metric)
+        """Scores and row numbers of the exact neighbours among the live rows, best first."""
+        scores, places = exact_neighbours(self.vectors, queries, DEPTH, self.spec.metric)
+        return scores, self.numbers[places]
 
     def _latency(self, queries: npt.NDArray[np.float32]) -> dict[str, float]:
         return latency(lambda query: self.searcher.search(query, 10), queries)

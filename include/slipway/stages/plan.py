@@ -1,22 +1,27 @@
-"""chunks → embedding plan: which chunk texts have no vector yet, cut into shards of equal token count.
+"""chunks → embedding plan: which chunk texts have no vector yet, cut into shards of equal token count, and the cost.
 
-The plan is frozen in the store, so that mapped tasks and their retries all see the same shards.
+The plan is frozen in the store, so that mapped tasks and their retries all see the same shards, and so that people can
+look at it before the work is done, or when its budget refused it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from slipway import layout, tables, vectors
+from slipway import checkpoint, estimate, layout, tables, vectors
 from slipway.encoders import find_model
-from slipway.errors import InputError
+from slipway.errors import BudgetExceeded, InputError
+from slipway.estimate import Speed
 from slipway.manifest import Draft, Manifest, find
 from slipway.parts import fetch_parts
+from slipway.planned import CHANGES
 from slipway.records import CHUNKS, SHARD
 from slipway.run import Run
 
@@ -41,32 +46,101 @@ ORDER BY shard, tokens, chunk_hash
 """
 
 
-def plan(run: Run, chunks: Manifest) -> Manifest:
+# A seeded draw: the same pending chunks give the same sample.
+_SAMPLE = f"""
+SELECT any_value(text), any_value(tokens) FROM chunks
+WHERE chunk_hash IN (
+    SELECT chunk_hash FROM pending ORDER BY md5(chunk_hash || ' probe 1'), chunk_hash
+    LIMIT {estimate.WARM_UP_CHUNKS + estimate.PROBE_CHUNKS}
+)
+GROUP BY chunk_hash ORDER BY md5(chunk_hash || ' probe 1'), chunk_hash
+"""
+
+
+def plan(run: Run, chunks: Manifest, difference: Manifest) -> Manifest:
     """Freeze this run's embedding work: one part a shard, shortest chunks first.
 
-    Counts: `chunks` (distinct texts), `reused` (have a vector already), `to_embed` and `tokens` (to embed).
-    Facts: `encoder` (fingerprint) and `shards`, a list of {"shard", "chunks", "tokens"}. Raises `InputError` when
-    this run was planned before for other chunks.
+    Counts: `chunks` (distinct texts), `reused` (have a vector already), `to_embed` and `tokens` (to embed); `added`,
+    `changed`, `deleted` and `unchanged` documents, from the difference. Facts: `encoder` (fingerprint); `shards`, a
+    list of {"shard", "chunks", "tokens"}; `estimate`, {"minutes", "tokens_per_second", "measured" (what the speed was
+    taken from), "bytes" (of the vectors to write), "index_bytes" (None: not known)}.
+
+    Raises `BudgetExceeded` when embed.budget does not cover it and the run was not allowed "over_budget"; it is sealed
+    before that, so what was refused can be looked at. Raises `InputError` when this run was planned before for other
+    chunks.
     """
     place = layout.plan(run.run_id)
-    if sealed := find(run.store, place):
-        return _of_these(sealed, chunks, run)
+    sealed = find(run.store, place)
+    made = _of_these(sealed, chunks, run) if sealed else _make(run, chunks, difference, place)
+    _check_budget(run, made)
+    return made
+
+
+def _make(run: Run, chunks: Manifest, difference: Manifest, place: str) -> Manifest:
     encoder = find_model(run.collection.encoder).fingerprint
-    draft = Draft(run.store, place, "plan", run.run_id, {"chunks": chunks.digest})
+    inputs = {"chunks": chunks.digest, "difference": difference.digest}
+    draft = Draft(run.store, place, "plan", run.run_id, inputs)
     paths = fetch_parts(run.store, chunks, "chunks", run.scratch)
-    known = [vectors.fetch_hashes(run.store, part, run.scratch) for part in vectors.parts(run.store, encoder)]
+    parts = vectors.parts(run.store, encoder)
+    known = [vectors.fetch_hashes(run.store, part, run.scratch) for part in parts]
     with tables.duck(run.scratch) as session:
         tables.view(session, "chunks", paths, CHUNKS)
         tables.view(session, "known", known, pa.schema([CHUNKS.field("chunk_hash")]))
-        distinct = tables.number(session, "SELECT count(DISTINCT chunk_hash) FROM chunks")
-        session.execute(_DISTINCT).fetchall()
-        pending = tables.number(session, "SELECT count(*) FROM pending")
-        tokens = tables.number(session, "SELECT coalesce(sum(tokens), 0) FROM pending")
-        target = max(run.collection.embed.shard_tokens, -(-tokens // (MAX_SHARDS - 1)))
+        counts = _count(session)
+        target = max(run.collection.embed.shard_tokens, -(-counts["tokens"] // (MAX_SHARDS - 1)))
         session.execute(_SHARDS.format(target=target)).fetchall()
         shards = _write_shards(tables.batches(session, _ROWS), draft, run.scratch)
-    counts = {"chunks": distinct, "reused": distinct - pending, "to_embed": pending, "tokens": tokens}
-    return draft.seal(counts, {"encoder": encoder, "shards": shards})
+        speed = estimate.recorded(parts, run.collection.embed.device)
+        sample = session.execute(_SAMPLE).fetchall() if speed is None and _is_worth_a_probe(run, counts) else []
+    if speed is None:
+        speed = estimate.probed(run, sample) if sample else estimate.ASSUMED
+    facts = {"encoder": encoder, "shards": shards, "estimate": _estimate(run, encoder, counts, speed)}
+    return draft.seal(counts | {name: difference.counts[name] for name in CHANGES}, facts)
+
+
+def _count(session: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Make the table `pending`, and count."""
+    session.execute(_DISTINCT).fetchall()
+    distinct = tables.number(session, "SELECT count(DISTINCT chunk_hash) FROM chunks")
+    pending = tables.number(session, "SELECT count(*) FROM pending")
+    tokens = tables.number(session, "SELECT coalesce(sum(tokens), 0) FROM pending")
+    return {"chunks": distinct, "reused": distinct - pending, "to_embed": pending, "tokens": tokens}
+
+
+def _is_worth_a_probe(run: Run, counts: Mapping[str, int]) -> bool:
+    """Whether there is much to embed, or a budget would be refused on an assumption, and enough to measure on."""
+    most = run.collection.embed.budget.minutes
+    doubtful = most is not None and estimate.ASSUMED.minutes(counts["tokens"]) > most
+    return counts["to_embed"] > estimate.WARM_UP_CHUNKS and (counts["tokens"] > estimate.PROBE_ABOVE or doubtful)
+
+
+def _estimate(run: Run, encoder: str, counts: Mapping[str, int], speed: Speed) -> dict[str, Any]:
+    return {
+        "minutes": round(speed.minutes(counts["tokens"]), 3),
+        "tokens_per_second": round(speed.tokens_per_second, 1),
+        "measured": speed.measured,
+        "bytes": estimate.vector_bytes(counts["to_embed"], run.collection.encoder.dimension),
+        "index_bytes": estimate.index_bytes(run, encoder, counts["chunks"]),
+    }
+
+
+def _check_budget(run: Run, made: Manifest) -> None:
+    budget, guess = run.collection.embed.budget, made.facts["estimate"]
+    tokens, minutes = made.counts["tokens"], guess["minutes"]
+    passed = []
+    if budget.tokens is not None and tokens > budget.tokens:
+        passed.append(f"embed.budget.tokens allows {budget.tokens:,}")
+    if budget.minutes is not None and minutes > budget.minutes:
+        passed.append(f"embed.budget.minutes allows {budget.minutes:g}")
+    if not passed or "over_budget" in checkpoint.start_of(run).allowed:
+        return
+    raise BudgetExceeded(
+        f"{made.counts['to_embed']:,} of the {made.counts['chunks']:,} chunks would be embedded: {tokens:,} tokens, "
+        f"about {minutes:,.1f} minutes at {guess['tokens_per_second']:,.0f} tokens/s ({guess['measured']}), but "
+        f"{' and '.join(passed)}. Nothing was embedded; the plan is in {made.place}. Look at what changed; if it is "
+        "meant, run again with --over-budget (or the DAG's parameter over_budget), or raise the budget in the "
+        "collection file"
+    )
 
 
 def _of_these(sealed: Manifest, chunks: Manifest, run: Run) -> Manifest:

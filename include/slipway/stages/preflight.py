@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
 
+from slipway import checkpoint
+from slipway.checkpoint import ALLOWANCES, Start
 from slipway.config import SqlSource
 from slipway.encoders import find_model
-from slipway.errors import EncoderError
+from slipway.errors import EncoderError, InputError
 from slipway.evaluation.golden import read_golden
 from slipway.index.build import make
 from slipway.index.spec import resolve
@@ -15,22 +17,40 @@ from slipway.run import Run
 from slipway.serving.loading import read_release_manifest
 
 
-@dataclass(frozen=True, slots=True)
-class Preflight:
-    """What a run found when it began: serving.json's generation, the live release, the encoder's fingerprint."""
+def preflight(run: Run, allowed: Collection[str] = (), full: bool = False) -> Start:
+    """Check store, connections, model, golden file and index spec, and seal what the run found and may do.
 
-    generation: int
-    live_release: str | None
-    encoder: str
-
-
-def preflight(run: Run, allow_encoder_change: bool = False) -> Preflight:
-    """Check store, connections, model, golden file and index spec. Raises the error that names what to mend.
-
-    Refuses an encoder of another vector space than the live release's, unless the change is allowed.
+    `allowed` names what a person allowed this run (checkpoint.ALLOWANCES); `full` has every source read in full, though
+    the run builds on the newest checkpoint all the same. A retry checks anew and gets what the first attempt sealed.
+    Raises the error that names what to mend, and nothing is sealed then. Refuses an encoder of another vector space
+    than the live release's, unless "encoder_change" is allowed.
     """
-    collection = run.collection
+    _check_allowances(allowed)
     serving, _ = read_serving(run.store)
+    encoder = _check_collection(run)
+    live = serving.live_release
+    if live and "encoder_change" not in allowed:
+        _check_space(run, live, encoder)
+    base = checkpoint.newest(run.store)
+    found = Start(
+        serving.generation,
+        live.release_id if live else None,
+        encoder,
+        base.place if base else None,
+        full,
+        tuple(sorted(set(allowed))),
+    )
+    return checkpoint.begin(run, found)
+
+
+def _check_allowances(allowed: Collection[str]) -> None:
+    if unknown := sorted(set(allowed) - set(ALLOWANCES)):
+        raise InputError(f"a run cannot be allowed {', '.join(unknown)}; what can be allowed: {', '.join(ALLOWANCES)}")
+
+
+def _check_collection(run: Run) -> str:
+    """Raise the error of what the collection names and is not there or not sound. The encoder's fingerprint."""
+    collection = run.collection
     for source in collection.sources:
         if isinstance(source, SqlSource):
             run.connections(source.connection)
@@ -41,11 +61,7 @@ def preflight(run: Run, allow_encoder_change: bool = False) -> Preflight:
         collection.encoder.dimension,
         collection.index.ef_construction,
     )
-    model = find_model(collection.encoder)
-    live = serving.live_release
-    if live and not allow_encoder_change:
-        _check_space(run, live, model.fingerprint)
-    return Preflight(serving.generation, live.release_id if live else None, model.fingerprint)
+    return find_model(collection.encoder).fingerprint
 
 
 def _check_space(run: Run, live: Slot, fingerprint: str) -> None:

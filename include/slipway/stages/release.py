@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import layout
+from slipway import checkpoint, layout
 from slipway.errors import GateRefused, ReleaseRefused
 from slipway.evaluation.gates import Verdict
 from slipway.index import artifact
@@ -32,7 +32,8 @@ def release(
 ) -> Released:
     """Make the candidate a release, read it back, run its smoke queries, and swap it live.
 
-    `generation` is serving.json's when the run began: if it has moved on since, this run is stale and refused.
+    `generation` is serving.json's when the run began: if it has moved on since, this run is stale and refused. What the
+    run was allowed (see slipway.checkpoint) is kept in the audit trail with `who` and `why`.
     Nothing happens when the candidate is what is live already. Raises `GateRefused` and `ReleaseRefused`.
     """
     _check(candidate, evaluation, verdict)
@@ -50,7 +51,9 @@ def release(
         _check_current(now, release_id, generation)
         return now.promoted(release_id, manifest_sha256)
 
-    after = swap_serving(run.store, Change("release", who, why, run.run_id), swap)
+    start = checkpoint.started(run)
+    change = Change("release", who, why, run.run_id, start.allowed if start else ())
+    after = swap_serving(run.store, change, swap)
     return Released(True, release_id, after.generation, f"live in slot {after.live}")
 
 

@@ -1,6 +1,10 @@
-"""snapshot: the clean documents of all sources → one state of the whole collection, without duplicates.
+"""snapshot: the base snapshot and what was cleaned since → one state of the whole collection, without duplicates.
 
-Three rules, in this order, each on what the one before left:
+A snapshot holds every row that is known, so that the next night needs to look only at what changed: documents,
+duplicates with their text (one comes back when its twin goes), and rejected rows. Of the base stay, source by source,
+the rows that a full reading found unchanged, or the rows that a reading of changes did not replace.
+
+Duplicates are decided anew over the whole, by three rules, in this order, each on what the one before left:
 
 1. Of rows with one `document_id`, the one with the smallest `content_hash` is kept: a rule that does not depend on
    the order in which a database happens to return rows, so the same rows give the same snapshot every night.
@@ -13,61 +17,161 @@ DuckDB does the work over the parts, so memory does not grow with the collection
 
 from __future__ import annotations
 
-from collections import Counter
+import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from slipway import layout, manifest, tables
 from slipway.cleaning import near, pairs, reasons
-from slipway.cleaning.tally import add_up, check_balance
-from slipway.cleaning.text import excerpt
+from slipway.cleaning.tally import check_balance
 from slipway.config.collection import Clean
 from slipway.manifest import Draft, Manifest
 from slipway.parts import PartWriter, fetch_parts
-from slipway.records import DOCUMENTS, REJECTED, SNAPSHOT
+from slipway.records import DELETED, DOCUMENTS, DUPLICATES, REJECTED, ROW_KEYS
 from slipway.run import Run
 
 STAGE = "snapshot"
-VERSION = 1  # raise it when the same clean documents would give another snapshot
-NO_ROW = -1
+VERSION = 2  # raise it when the same clean documents would give another snapshot
 
 
 def snapshot(run: Run, cleaned: Sequence[Manifest]) -> Manifest:
     """One state of the whole collection, from the output of clean for each source; skipped when it is there already.
 
-    Parts: `documents` (records.SNAPSHOT), sorted by `document_id`, which is unique; `rejected` (records.REJECTED),
-    the duplicates, sorted likewise, with row -1. Counts: `documents_in` (rows read of all sources), `documents`,
-    `rejected` (by clean and here). Facts: `rejected_by_reason` (clean and here), `sources` (per source `rows`,
-    `documents`, `rejected`). Raises `OperationError` when the numbers do not add up.
+    Parts: `documents` (records.DOCUMENTS), sorted by `document_id`, which is unique; `duplicates` (records.DUPLICATES),
+    sorted likewise; `rejected` (records.REJECTED). Counts: `documents_in` (rows known of all sources), `documents`,
+    `rejected` (by clean, and duplicates). Facts: `content` (SHA-256 of the ids and content hashes: equal documents have
+    equal `content`, however they came together), `rejected_by_reason`, `sources` (per source `rows`, `documents`,
+    `rejected`), `base` (place of the snapshot that this one was made from, or None) and `duplicates` (the rules).
+    When nothing changed against the base, the base itself is returned. Raises `OperationError` when the numbers do not
+    add up.
     """
     settings = run.collection.clean
+    base = _base(run, cleaned)
     inputs = {str(one.facts["source"]): one.digest for one in cleaned}
-    print_of = manifest.fingerprint(STAGE, VERSION, *_duplicates(settings), [[*pair] for pair in inputs.items()])
+    rules = _rules(settings)
+    print_of = manifest.fingerprint(
+        STAGE, VERSION, rules, base.place if base else None, [[*pair] for pair in inputs.items()]
+    )
     place = layout.snapshot(print_of)
     sealed = manifest.find(run.store, place)
     if sealed is not None:
         return sealed
-    draft = Draft(run.store, place, STAGE, print_of, inputs)
-    scratch = run.scratch / STAGE
-    paths = [path for one in cleaned for path in fetch_parts(run.store, one, "documents", run.scratch)]
     with tables.duck(run.scratch) as session:
-        tables.view(session, "cleaned", paths, DOCUMENTS)
-        _drop_duplicates(session, settings, run)
-        with PartWriter(draft, "documents", scratch) as documents, PartWriter(draft, "rejected", scratch) as rejected:
-            _write_documents(session, documents, run, sum(one.counts["documents"] for one in cleaned))
-            turned = _write_rejected(session, rejected)
-    counts, facts = _sums(cleaned, turned)
-    counts["documents"] = documents.rows
-    check_balance("snapshot", counts["documents_in"], counts["documents"], counts["rejected"])
-    return draft.seal(counts, facts)
+        rows = _Rows(run, session, base, cleaned)
+        rows.gather()
+        rows.check()
+        if base is not None and base.facts["duplicates"] == rules and _is_same(session, base):
+            return base
+        draft = Draft(run.store, place, STAGE, print_of, inputs)
+        return _seal(run, session, draft, settings, {"base": base.place if base else None, "duplicates": rules})
 
 
-def _duplicates(settings: Clean) -> tuple[object, ...]:
+def _base(run: Run, cleaned: Sequence[Manifest]) -> Manifest | None:
+    """The snapshot that the readings were compared with. A source that is read anew from nothing has none."""
+    places = {one.facts["base"] for one in cleaned} - {None}
+    if len(places) > 1:
+        raise ValueError(f"one run builds on one base, but its readings name {sorted(places)}")
+    return manifest.load(run.store, places.pop()) if places else None
+
+
+def _rules(settings: Clean) -> list[Any]:
     if settings.duplicates != "near":
-        return (settings.duplicates,)
-    return (settings.duplicates, settings.near_threshold, near.SCHEME)
+        return [settings.duplicates]
+    return [settings.duplicates, settings.near_threshold, near.SCHEME]
+
+
+class _Rows:
+    """Everything that is known, in one session: the view `cleaned` (documents) and the view `turned` (rejected)."""
+
+    def __init__(
+        self, run: Run, session: duckdb.DuckDBPyConnection, base: Manifest | None, cleaned: Sequence[Manifest]
+    ) -> None:
+        self._run, self._session, self._base, self._cleaned = run, session, base, cleaned
+
+    def gather(self) -> None:
+        self._session.execute("CREATE TABLE unchanged (source VARCHAR, row_hash BLOB, copy INT)")
+        self._session.execute("CREATE TABLE replaced (document_id VARCHAR)")
+        self._session.execute("CREATE TABLE reading (source VARCHAR, is_full BOOLEAN)")
+        for number, one in enumerate(self._cleaned):
+            if one.facts["base"] is None:  # nothing of the base counts for this source
+                continue
+            source = one.facts["source"]
+            self._session.execute("INSERT INTO reading VALUES (?, ?)", [source, one.facts["mode"] == "full"])
+            tables.view(self._session, f"unchanged_{number}", self._paths(one, "unchanged"), ROW_KEYS)
+            tables.view(self._session, f"replaced_{number}", self._paths(one, "replaced"), DELETED)
+            self._session.execute(f"INSERT INTO unchanged SELECT ?, row_hash, copy FROM unchanged_{number}", [source])
+            self._session.execute(f"INSERT INTO replaced SELECT document_id FROM replaced_{number}")
+        self._view("cleaned", ("documents", "duplicates"), "documents", DOCUMENTS)
+        self._view("turned", ("rejected",), "rejected", REJECTED)
+
+    def check(self) -> None:
+        """Raise `OperationError` unless every row that clean counted is here, once."""
+        counted = "SELECT count(*) FROM (FROM cleaned_places UNION ALL FROM turned_places)"
+        new = tables.number(self._session, f"{counted} WHERE is_new")
+        kept = tables.number(self._session, f"{counted} WHERE NOT is_new AND is_full")
+        made = sum(one.counts["documents"] + one.counts["rejected"] for one in self._cleaned)
+        unchanged = sum(one.counts["unchanged"] for one in self._cleaned if one.facts["mode"] == "full")
+        check_balance("snapshot", made + unchanged, new + kept, 0)
+
+    def _view(self, name: str, held: Sequence[str], new: str, schema: pa.Schema) -> None:
+        """The rows of the base that stay, and the new ones. Positions tell them apart: the base's files come first."""
+        old = [path for part in held for path in self._paths(self._base, part)]
+        fresh = [path for one in self._cleaned for path in self._paths(one, new)]
+        tables.view(self._session, f"all_{name}", [*old, *fresh], schema)
+        boundary = len(old) << 40
+        self._session.execute(
+            f"CREATE TABLE {name}_places AS SELECT position, position >= {boundary} AS is_new, is_full "
+            f"FROM all_{name} LEFT JOIN reading USING (source) "
+            f"WHERE position >= {boundary} "
+            "OR (is_full AND (source, row_hash, copy) IN (SELECT (source, row_hash, copy) FROM unchanged)) "
+            "OR (NOT is_full AND (document_id IS NULL OR document_id NOT IN (SELECT document_id FROM replaced)))"
+        )
+        self._session.execute(
+            f"CREATE VIEW {name} AS SELECT * FROM all_{name} SEMI JOIN {name}_places USING (position)"
+        )
+
+    def _paths(self, one: Manifest | None, name: str) -> list[Any]:
+        return fetch_parts(self._run.store, one, name, self._run.scratch) if one else []
+
+
+def _is_same(session: duckdb.DuckDBPyConnection, base: Manifest) -> bool:
+    """Whether every row of the base stayed and none was added."""
+    places = "(FROM cleaned_places UNION ALL FROM turned_places)"
+    if tables.number(session, f"SELECT count(*) FROM {places} WHERE is_new"):
+        return False
+    return tables.number(session, f"SELECT count(*) FROM {places}") == base.counts["documents_in"]
+
+
+def _seal(
+    run: Run, session: duckdb.DuckDBPyConnection, draft: Draft, settings: Clean, facts: dict[str, Any]
+) -> Manifest:
+    scratch = run.scratch / STAGE
+    _drop_duplicates(session, settings, run)
+    with (
+        PartWriter(draft, "documents", scratch) as documents,
+        PartWriter(draft, "duplicates", scratch) as duplicates,
+        PartWriter(draft, "rejected", scratch) as rejected,
+    ):
+        content = _write_documents(session, documents, run)
+        repeats = f"SELECT {_columns(DUPLICATES)} FROM cleaned JOIN dropped USING (position)"
+        for batch in tables.batches(session, f"{repeats} ORDER BY document_id, content_hash"):
+            duplicates.write(batch.cast(DUPLICATES))
+        for batch in tables.batches(
+            session, f"SELECT {_columns(REJECTED)} FROM turned ORDER BY source, row_hash, copy"
+        ):
+            rejected.write(batch.cast(REJECTED))
+    rows = tables.number(session, "SELECT (SELECT count(*) FROM cleaned_places) + (SELECT count(*) FROM turned_places)")
+    turned = duplicates.rows + rejected.rows
+    check_balance("snapshot", rows, documents.rows, turned)
+    counts = {"documents_in": rows, "documents": documents.rows, "rejected": turned}
+    return draft.seal(counts, {"content": content, **_sums(session, [*draft.inputs]), **facts})
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(schema.names)
 
 
 def _drop_duplicates(session: duckdb.DuckDBPyConnection, settings: Clean, run: Run) -> None:
@@ -98,37 +202,29 @@ def _drop_equal_texts(session: duckdb.DuckDBPyConnection) -> None:
     session.execute("DELETE FROM kept WHERE position IN (SELECT position FROM dropped)")
 
 
-def _write_documents(session: duckdb.DuckDBPyConnection, parts: PartWriter, run: Run, total: int) -> None:
-    columns = ", ".join(f"cleaned.{name}" for name in SNAPSHOT.names)
-    query = f"SELECT {columns} FROM cleaned SEMI JOIN kept USING (position) ORDER BY cleaned.document_id"
+def _write_documents(session: duckdb.DuckDBPyConnection, parts: PartWriter, run: Run) -> str:
+    """Write the documents in the order of their ids; returns the SHA-256 that names their content."""
+    total = tables.number(session, "SELECT count(*) FROM kept")
+    sha256 = hashlib.sha256()
+    query = f"SELECT {_columns(DOCUMENTS)} FROM cleaned SEMI JOIN kept USING (position) ORDER BY document_id"
     for batch in tables.batches(session, query):
-        parts.write(batch.cast(SNAPSHOT))
+        parts.write(batch.cast(DOCUMENTS))
+        pairs_of = zip(batch["document_id"].to_pylist(), batch["content_hash"].to_pylist(), strict=True)
+        sha256.update("".join(f"{document_id}\t{content}\n" for document_id, content in pairs_of).encode())
         run.progress(STAGE, parts.rows, total, "documents")
+    return sha256.hexdigest()
 
 
-def _write_rejected(session: duckdb.DuckDBPyConnection, parts: PartWriter) -> list[tuple[str, str, int]]:
-    """Write the duplicates; returns how many, by source and reason."""
-    query = (
-        "SELECT source, document_id, reason, detail, left(text, 800) AS beginning "
-        "FROM cleaned JOIN dropped USING (position) ORDER BY document_id, content_hash"
-    )
-    counted: Counter[tuple[str, str]] = Counter()
-    for batch in tables.batches(session, query):
-        rows = [{"row": NO_ROW, "excerpt": excerpt(values.pop("beginning")), **values} for values in batch.to_pylist()]
-        counted.update((row["source"], row["reason"]) for row in rows)
-        parts.write(pa.RecordBatch.from_pylist(rows, schema=REJECTED))
-    return [(source, reason, number) for (source, reason), number in counted.items()]
-
-
-def _sums(cleaned: Sequence[Manifest], turned: list[tuple[str, str, int]]) -> tuple[dict[str, int], dict[str, object]]:
-    sources = {str(one.facts["source"]): dict(one.counts) for one in cleaned}
-    for source, _, number in turned:
-        sources[source]["documents"] -= number
-        sources[source]["rejected"] += number
-    counts = {
-        "documents_in": sum(one["rows"] for one in sources.values()),
-        "rejected": sum(one["rejected"] for one in sources.values()),
-    }
-    here = ({reason: number} for _, reason, number in turned)
-    by_reason = add_up([*(one.facts["rejected_by_reason"] for one in cleaned), *here])
-    return counts, {"rejected_by_reason": by_reason, "sources": sources}
+def _sums(session: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, Any]:
+    """Rows, documents and rejected rows by source, and rejected rows by reason."""
+    sources = {name: {"rows": 0, "documents": 0, "rejected": 0} for name in names}
+    by_reason: dict[str, int] = {}
+    kept = "SELECT source, NULL, count(*) FROM cleaned SEMI JOIN kept USING (position) GROUP BY source"
+    dropped = "SELECT source, reason, count(*) FROM cleaned JOIN dropped USING (position) GROUP BY source, reason"
+    turned = "SELECT source, reason, count(*) FROM turned GROUP BY source, reason"
+    for source, reason, number in session.execute(f"{kept} UNION ALL {dropped} UNION ALL {turned}").fetchall():
+        sources[source]["rows"] += number
+        sources[source]["rejected" if reason else "documents"] += number
+        if reason:
+            by_reason[reason] = by_reason.get(reason, 0) + number
+    return {"rejected_by_reason": dict(sorted(by_reason.items())), "sources": sources}

@@ -23,6 +23,11 @@ def milliseconds(value: Any) -> str:
     return f"{value:.3g} ms" if is_number(value) else NONE
 
 
+def number(value: Any) -> str:
+    """0.01235"""
+    return f"{value:.4g}" if is_number(value) else NONE
+
+
 def size(value: Any) -> str:
     """12.3 MiB"""
     return f"{value / 2**20:,.1f} MiB" if is_number(value) else NONE
@@ -36,6 +41,16 @@ def duration(value: Any) -> str:
         return f"{value:.1f} s"
     minutes, seconds = divmod(round(value), 60)
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def minutes(value: Any) -> str:
+    """under a minute, 12 min, 3 h 20 min"""
+    if not is_number(value):
+        return NONE
+    if value < 1:
+        return "under a minute"
+    hours, rest = divmod(round(value), 60)
+    return f"{hours} h {rest} min" if hours else f"{rest} min"
 
 
 def moment(value: Any) -> str:

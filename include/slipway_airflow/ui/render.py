@@ -21,7 +21,16 @@ def run_page(collection: str, run_id: str, found: Mapping[str, Any], state: Mapp
     """The page of a run. `found` is `store.read_run`'s, `state` the DAG run's in Airflow."""
     result = found["result"]
     if result is None:
-        return page("unfinished.html", collection=collection, run_id=run_id, progress=found["progress"], state=state)
+        return page(
+            "unfinished.html",
+            collection=collection,
+            run_id=run_id,
+            state=state,
+            progress=found["progress"],
+            plan=view.plan_rows(found["plan"] or {}),
+            allowed=view.allowed(found["allowed"]),
+            full=found["full"],
+        )
     shown = view.run_page(result)
     return page(
         "run.html",

@@ -13,11 +13,13 @@ from slipway import layout, settings
 from slipway.config import collection_files, load_collection
 from slipway.errors import ConfigError, CorruptObject, ObjectMissing, SlipwayError, StoreDenied, TransientError
 from slipway.manifest import MANIFEST, Manifest, find
+from slipway.planned import numbers
 from slipway.pointer import Serving, read_serving
 from slipway.storage import open_store
 from slipway.storage.base import ObjectStore
 
 LAST_CHANGES = 12
+_SHOWN_APART = {"start", "plan"}
 _EVALUATION = re.compile(r"evaluations/[0-9a-f]+")
 
 
@@ -37,12 +39,18 @@ def open_collection(name: str) -> tuple[ObjectStore, str]:
 
 
 def read_run(collection: str, run_id: str) -> dict[str, Any]:
-    """What the store holds of a run: its `result` (or None), `progress`, where its release stands, `missed` queries."""
+    """What the store holds of a run: its `result`, where its release stands, and its `missed` queries.
+
+    Of a run without a result (None): its `progress`, its `plan` if it has one, and what it was `allowed` and told.
+    """
     store, _ = open_collection(collection)
     result = _read_result(store, run_id)
+    sealed = [] if result else _sealed(store, run_id)
     return {
         "result": result,
-        "progress": None if result else _progress(store, run_id),
+        "progress": None if result else [_done(one) for one in sealed if one.stage not in _SHOWN_APART],
+        "plan": next((numbers(one) for one in sealed if one.stage == "plan"), None),
+        **_told(sealed),
         "standing": _standing(store, result.get("release_id")) if result else None,
         "missed": _missed(store, result.get("evaluation")) if result else None,
     }
@@ -97,6 +105,7 @@ def _change(serving: Serving) -> dict[str, Any]:
         "who": made.who if made else None,
         "why": made.why if made else None,
         "run_id": made.run_id if made else None,
+        "allowed": list(made.allowed) if made else [],
         "live": live.release_id if live else None,
     }
 
@@ -112,14 +121,20 @@ def _read_result(store: ObjectStore, run_id: str) -> dict[str, Any] | None:
     return found
 
 
-def _progress(store: ObjectStore, run_id: str) -> list[dict[str, Any]]:
-    """What a run without a result has finished: its sealed parts."""
-    keys = [info.key for info in store.list(f"runs/{run_id}/") if info.key.endswith(f"/{MANIFEST}")]
+def _sealed(store: ObjectStore, run_id: str) -> list[Manifest]:
+    """What a run has finished of its own, in that order."""
+    keys = [info.key for info in store.list(f"{layout.RUNS}{run_id}/") if info.key.endswith(f"/{MANIFEST}")]
     manifests = [Manifest.from_json(store.read(key).body, key) for key in keys]
-    return [
-        {"stage": manifest.stage, "source": manifest.facts.get("source"), "counts": dict(manifest.counts)}
-        for manifest in sorted(manifests, key=lambda manifest: manifest.created_at)
-    ]
+    return sorted(manifests, key=lambda manifest: manifest.created_at)
+
+
+def _done(manifest: Manifest) -> dict[str, Any]:
+    return {"stage": manifest.stage, "source": manifest.facts.get("source"), "counts": dict(manifest.counts)}
+
+
+def _told(sealed: list[Manifest]) -> dict[str, Any]:
+    facts = next((one.facts for one in sealed if one.stage == "start"), {})
+    return {"allowed": facts.get("allowed", []), "full": facts.get("full") is True}
 
 
 def _standing(store: ObjectStore, release_id: Any) -> dict[str, Any] | None:

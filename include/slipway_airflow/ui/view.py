@@ -9,7 +9,18 @@ from typing import Any
 from slipway.cleaning.reasons import MEANINGS
 from slipway.config.metrics import METRICS
 from slipway_airflow.report import STAGES
-from slipway_airflow.ui.formats import NONE, count, duration, is_number, milliseconds, moment, share, size
+from slipway_airflow.ui.formats import (
+    NONE,
+    count,
+    duration,
+    is_number,
+    milliseconds,
+    minutes,
+    moment,
+    number,
+    share,
+    size,
+)
 
 LISTED = 20  # names shown of a list that can be long
 GOOD, BAD, PLAIN = "good", "bad", "plain"
@@ -26,6 +37,7 @@ METRIC_GROUPS = {
     "Latency of one search, one thread": ("p50_ms", "p95_ms", "p99_ms"),
 }
 UNTOUCHED = "Nothing was released; the live release serves on."
+NOTHING_CHANGED = "Nothing was embedded, and the live release is what this run would have built. It serves on."
 CHANGES = ("added", "changed", "deleted", "unchanged")
 STANDINGS = {
     "live": "It is live now.",
@@ -41,10 +53,16 @@ def run_page(result: Mapping[str, Any]) -> dict[str, Any]:
         "tiles": _tiles(result),
         "gates": sorted(map(_gate, _rows(result.get("gates"))), key=lambda gate: gate["passed"]),
         "failed": _rows(result.get("failed")),
+        "allowed": allowed(result.get("allowed")),
+        "full": result.get("full") is True,
+        "plan": plan_rows(_mapping(result.get("plan"))),
+        "sources": [_source(one) for one in _rows(result.get("sources"))],
         "documents": _documents(result),
         "rejected": _rejected(result),
         "vectors": _vectors(result),
         "index": _index(_mapping(result.get("index"))),
+        "built": _update(_mapping(_mapping(result.get("index")).get("update"))),
+        "reconciled": [(name, count(value)) for name, value in _mapping(result.get("reconciled")).items()],
         "metrics": _metrics(_mapping(result.get("metrics"))),
         "slices": _slices(_mapping(result.get("by_slice"))),
         "judged_missing": _first([str(one) for one in _list(result.get("judged_missing"))]),
@@ -66,9 +84,37 @@ def headline(result: Mapping[str, Any]) -> dict[str, str]:
         }
     if result.get("failed"):
         return {"word": "Failed", "tone": BAD, "sentence": UNTOUCHED}
+    if result.get("nothing_changed") is True:
+        return {"word": "Nothing changed", "tone": GOOD, "sentence": NOTHING_CHANGED}
     if result.get("verdict") == "passed":
         return {"word": "Passed, not released", "tone": PLAIN, "sentence": sentence}
     return {"word": "Ended before its verdict", "tone": BAD, "sentence": sentence or UNTOUCHED}
+
+
+def allowed(names: Any) -> str:
+    """What a run was allowed although a breaker or a budget forbade it: "deletes, over budget"."""
+    return ", ".join(str(name).replace("_", " ") for name in _list(names))
+
+
+def plan_rows(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a run has to do, and what that will cost. `plan` has the keys of slipway.planned.numbers."""
+    if not plan:
+        return []
+    rows = [(name, count(plan[name])) for name in CHANGES if name in plan]
+    rows += [
+        ("chunks", count(plan.get("chunks"))),
+        ("with a vector already", count(plan.get("reused"))),
+        ("chunks to embed", count(plan.get("to_embed"))),
+        ("tokens to embed", count(plan.get("tokens"))),
+    ]
+    if plan.get("to_embed") != 0:
+        rows += [
+            ("estimated time", minutes(plan.get("minutes"))),
+            ("at a speed of", f"{count(plan.get('tokens_per_second'))} tokens/s"),
+            ("taken from", str(plan.get("measured", NONE))),
+            ("vectors to write", size(plan.get("bytes"))),
+        ]
+    return rows
 
 
 def standing(found: Mapping[str, Any] | None) -> str:
@@ -103,7 +149,13 @@ def change_row(change: Mapping[str, Any]) -> dict[str, Any]:
     """One change of serving.json. A run that its reason names already, in Airflow's spelling, is not named twice."""
     run_id, why = str(change.get("run_id") or ""), str(change.get("why") or "")
     named = run_id and run_id in re.sub(r"[^A-Za-z0-9_-]", "-", why)
-    return {**change, "at": moment(change.get("at")), "why": why, "run_id": "" if named else run_id}
+    return {
+        **change,
+        "at": moment(change.get("at")),
+        "why": why,
+        "run_id": "" if named else run_id,
+        "allowed": allowed(change.get("allowed")),
+    }
 
 
 def _first(names: list[str]) -> dict[str, Any]:
@@ -134,7 +186,7 @@ def _documents(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     rejected = _numbers(_mapping(result.get("rejected")))
     rows = [
-        ("rows read", count(result["documents_in"])),
+        ("rows", count(result["documents_in"])),
         ("rejected", count(sum(rejected.values()))),
         ("documents", count(result.get("documents"))),
     ]
@@ -167,6 +219,39 @@ def _index(index: Mapping[str, Any]) -> list[tuple[str, str]]:
     if index.get("parameters_reason"):
         rows.append(("set because", str(index["parameters_reason"])))
     return rows
+
+
+def _source(source: Mapping[str, Any]) -> dict[str, str]:
+    """How one source was read."""
+    mode = source.get("mode")
+    return {
+        "name": str(source.get("source", NONE)),
+        "mode": {"full": "all rows", "changes": "changes only"}.get(str(mode), str(mode)),
+        "reason": str(source.get("reason") or ""),
+        **{name: count(source.get(name)) for name in ("rows", "deleted", "cleaned")},
+    }
+
+
+def _update(update: Mapping[str, Any]) -> dict[str, Any]:
+    """How the index came about, and the triggers that decided it; {} when the result does not say."""
+    if not update:
+        return {}
+    rows = [("kind", {"updated": "updated in place", "built": "built anew"}.get(str(update.get("kind")), NONE))]
+    if update.get("base"):
+        rows.append(("from release", str(update["base"])))
+    if update.get("kind") == "updated":
+        rows += [(f"vectors {name}", count(update.get(name))) for name in ("added", "removed")]
+    rows.append(("because", str(update.get("reason", NONE))))
+    return {"rows": rows, "triggers": [_trigger(one) for one in _rows(update.get("triggers"))]}
+
+
+def _trigger(trigger: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": str(trigger.get("name", NONE)).replace("_", " "),
+        "value": number(trigger.get("value")),
+        "limit": number(trigger.get("limit")),
+        "fired": trigger.get("fired") is True,
+    }
 
 
 def _metrics(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -5,6 +5,9 @@ from slipway.storage.keys import check_key
 def test_every_place_is_a_key_of_its_own() -> None:
     places = [
         layout.SERVING,
+        layout.LEASE,
+        layout.start("run"),
+        layout.checkpoint("20260130T021500Z", "run"),
         layout.raw("run", "api"),
         layout.plan("run"),
         layout.result("run"),
@@ -27,6 +30,8 @@ def test_every_place_is_a_key_of_its_own() -> None:
 def test_the_docstring_draws_every_place() -> None:
     drawn = layout.__doc__ or ""
     for place in (
+        layout.start("<run_id>"),
+        layout.checkpoint("<time>", "<run_id>"),
         layout.raw("<run_id>", "<source>"),
         layout.plan("<run_id>"),
         layout.result("<run_id>"),

@@ -49,6 +49,23 @@ def test_the_first_release_goes_live_and_nothing_stands_by() -> None:
     assert read_serving(store)[0] == after
 
 
+def test_what_a_run_was_allowed_is_read_back() -> None:
+    store = MemoryStore()
+    change = replace(CHANGE, allowed=("deletes", "over_budget"))
+    assert promote(store, "r1", change).changed == change
+    assert read_serving(store)[0].changed == change
+    assert audit_trail(store)[0]["changed"]["allowed"] == ["deletes", "over_budget"]
+
+
+def test_a_change_of_an_older_version_was_allowed_nothing() -> None:
+    store = MemoryStore()
+    promote(store, "r1")
+    raw = json.loads(store.read(layout.SERVING).body)
+    del raw["changed"]["allowed"]
+    store.put(layout.SERVING, json.dumps(raw).encode())
+    assert read_serving(store)[0].changed == CHANGE
+
+
 def test_a_release_takes_the_standby_slot_and_turns_it_live() -> None:
     store = MemoryStore()
     promote(store, "r1")

@@ -9,6 +9,7 @@ from slipway import layout
 from slipway.manifest import Draft
 from slipway.pointer import Change, swap_serving
 from slipway.storage.base import ObjectStore
+from tests.unit.slipway.results import PLAN, RECONCILED, SOURCES, UPDATE
 
 METRICS = {
     "recall_at_1": 0.99, "recall_at_10": 0.987, "ndcg_at_10": 0.512, "mrr_at_10": 0.47, "hit_rate_at_10": 0.744,
@@ -22,6 +23,10 @@ def whole_result(**other: Any) -> dict[str, Any]:
     return {
         "collection": "pydocs",
         "run_id": "manual__1",
+        "allowed": ["deletes"],
+        "full": True,
+        "sources": SOURCES,
+        "plan": PLAN,
         "documents_in": 7012,
         "rejected": {"too_short": 120, "near_duplicate": 349},
         "documents": 6543,
@@ -42,7 +47,9 @@ def whole_result(**other: Any) -> dict[str, Any]:
             "bytes": 16 * 2**20,
             "parameters": {"efSearch": 64},
             "parameters_reason": "the smallest that sufficed",
+            "update": UPDATE,
         },
+        "reconciled": RECONCILED,
         "metrics": METRICS,
         "by_slice": {"task": {"ndcg_at_10": 0.6}, "misspelt": {"ndcg_at_10": 0.3}},
         "judged_missing": ["api:pandas.Gone"],
@@ -54,6 +61,7 @@ def whole_result(**other: Any) -> dict[str, Any]:
         "release_id": "r1",
         "generation": 1,
         "reason": "live in slot blue",
+        "nothing_changed": False,
         "seconds": {"extract": 1.8, "embed": 71.2},
         **other,
     }
@@ -64,9 +72,11 @@ def store_result(store: ObjectStore, run_key: str, result: Any) -> None:
     store.put(layout.result(run_key), json.dumps(result).encode())
 
 
-def release(store: ObjectStore, release_id: str, why: str = "run manual__1") -> None:
+def release(store: ObjectStore, release_id: str, why: str = "run manual__1", allowed: tuple[str, ...] = ()) -> None:
     """Seal a release and make it live."""
     facts = {"spec": {"factory": "HNSW32,SQ8"}, "encoder": "e", "metrics": METRICS, "run_id": "manual__1"}
     counts = {"documents": 6543, "vectors": 9876}
     Draft(store, layout.release(release_id), "release", release_id, {}).seal(counts, facts)
-    swap_serving(store, Change("release", "ada", why, "manual__1"), lambda now: now.promoted(release_id, "0" * 64))
+    swap_serving(
+        store, Change("release", "ada", why, "manual__1", allowed), lambda now: now.promoted(release_id, "0" * 64)
+    )

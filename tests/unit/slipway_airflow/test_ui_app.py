@@ -123,13 +123,14 @@ def test_a_result_that_names_no_evaluation_is_shown_without_its_queries(viewer, 
 
 def test_a_viewer_sees_releases_and_changes(viewer, pydocs):
     release(pydocs, "r1")
-    release(pydocs, "r2", why=HOSTILE)
+    release(pydocs, "r2", why=HOSTILE, allowed=("deletes", HOSTILE))
     page = viewer.get("/releases").text
     assert "r1" in page
     assert "<script>alert" not in page
     found = viewer.get("/api/releases/pydocs").json()
     assert {one["release_id"]: one["state"] for one in found["releases"]} == {"r1": "standby", "r2": "live"}
     assert [change["live"] for change in found["changes"]] == ["r2", "r1"]
+    assert [change["allowed"] for change in found["changes"]] == [["deletes", HOSTILE], []]
 
 
 def test_a_broken_collection_file_hides_no_releases(viewer, root):
@@ -191,6 +192,32 @@ def test_a_run_without_a_result_says_what_there_is(viewer, known_runs):
     known_runs["pydocs__nightly", "manual__1"] = "running"
     assert "The run is still going" in viewer.get(RUN).text
     assert viewer.get(f"/api{RUN}").json()["result"] is None
+
+
+def test_a_run_that_embeds_shows_its_plan_and_what_it_was_told(viewer, pydocs, known_runs):
+    from slipway.manifest import Draft
+
+    counts = {"added": 7, "to_embed": 4321, "tokens": 98765, "chunks": 5000, "reused": 679}
+    estimate = {"minutes": 75, "tokens_per_second": 21.9, "measured": HOSTILE, "bytes": 1 << 20, "index_bytes": None}
+    told = {"generation": 0, "allowed": ["over_budget"], "full": True}
+    Draft(pydocs, layout.start("manual__1"), "start", "manual__1").seal({}, told)
+    Draft(pydocs, layout.plan("manual__1"), "plan", "manual__1").seal(counts, {"estimate": estimate, "shards": []})
+    known_runs["pydocs__nightly", "manual__1"] = "running"
+    page, found = viewer.get(RUN).text, viewer.get(f"/api{RUN}").json()
+    for shown in ("The run is still going", "4,321", "98,765", "1 h 15 min", "1.0 MiB", "Allowed: over budget"):
+        assert shown in page
+    assert "<script>alert" not in page
+    assert (found["plan"]["to_embed"], found["plan"]["minutes"]) == (4321, 75)
+    assert (found["allowed"], found["full"], found["progress"]) == (["over_budget"], True, [])
+
+
+def test_a_plan_of_another_version_is_shown_as_far_as_it_goes(viewer, pydocs):
+    from slipway.manifest import Draft
+
+    Draft(pydocs, layout.plan("manual__1"), "plan", "manual__1").seal({"to_embed": 4321}, {"encoder": "e"})
+    page = viewer.get(RUN)
+    assert page.status_code == 200
+    assert "4,321" in page.text
 
 
 @pytest.fixture

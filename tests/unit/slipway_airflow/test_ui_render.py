@@ -2,14 +2,16 @@
 
 import pytest
 
-from slipway_airflow.ui import render, view
+from slipway_airflow.ui import formats, render, view
+from tests.unit.slipway.results import PLAN, SOURCES, UPDATE
 from tests.unit.slipway_airflow.results import HOSTILE, whole_result
 
 DONE = {"state": "success", "started_at": "2026-11-21T02:15:00+00:00", "going": False, "tasks": (), "failed_tasks": []}
 
 
-def run_page(result, *, standing=None, missed=None, progress=None, **state):
+def run_page(result, *, standing=None, missed=None, progress=None, plan=None, allowed=(), full=False, **state):
     found = {"result": result, "standing": standing, "missed": missed, "progress": progress}
+    found |= {"plan": plan, "allowed": allowed, "full": full}
     return render.run_page("pydocs", "manual__1", found, {**DONE, **state})
 
 
@@ -19,6 +21,10 @@ def test_a_result_shows_all_its_numbers():
         "Released", "r1", "It is live now.", "7,012", "469", "6,543", "near duplicate", "349", "9,821", "HNSW32,SQ8",
         "efSearch = 64", "0.987", "0.512", "1.23 ms", "misspelt", "api:pandas.Gone", "1 min 11 s", "1 min 13 s in all",
         "2026-11-21 02:15 UTC", "the cleaned text has fewer than",
+        "12,345", "1 h 20 min", "2,559 tokens/s", "median of the 3 newest vector parts",
+        "changes only", "everything since 2026-01-30T02:15", "1,043", "Parquet files are read in full",
+        "updated in place", "20260130T021500-0a1b2c3d", "no trigger fired", "tombstone share", "0.01235", "9,880",
+        "Allowed: deletes", "All rows of every source were asked for.",
     ):  # fmt: skip
         assert shown in page, shown
 
@@ -40,6 +46,7 @@ def test_a_failed_gate_comes_first_and_is_the_headline():
     [
         ({}, "Released"),
         ({"released": False}, "Passed, not released"),
+        ({"released": False, "nothing_changed": True}, "Nothing changed"),
         ({"released": False, "verdict": "failed"}, "Refused by its gates"),
         ({"released": False, "failed": [{"task": "release", "error": "StoreUnreachable: gone"}]}, "Failed"),
         ({"released": False, "verdict": None}, "Ended before its verdict"),
@@ -47,6 +54,41 @@ def test_a_failed_gate_comes_first_and_is_the_headline():
 )
 def test_the_headline_names_how_the_run_ended(changes, word):
     assert view.headline(whole_result(**changes))["word"] == word
+
+
+def test_the_index_update_and_the_plan_may_hold_anything():
+    for value in (None, 7, "text", [], [1], {}, {"a": "b"}, HOSTILE, 1e999, True):
+        for name in UPDATE:
+            update = UPDATE | {name: value}
+            assert "<script>alert" not in run_page(whole_result(index=whole_result()["index"] | {"update": update}))
+        for name in PLAN:
+            for page in (
+                run_page(whole_result(plan=PLAN | {name: value})),
+                run_page(None, progress=[], plan=PLAN | {name: value}, state="running", going=True),
+            ):
+                assert "<script>alert" not in page
+        for name in UPDATE["triggers"][0]:
+            triggers = [UPDATE["triggers"][0] | {name: value}]
+            page = run_page(whole_result(index={"update": UPDATE | {"triggers": triggers}}))
+            assert "<script>alert" not in page
+        for name in SOURCES[0]:
+            assert "<script>alert" not in run_page(whole_result(sources=[SOURCES[0] | {name: value}]))
+
+
+def test_a_trigger_that_fired_is_marked():
+    fired = {"name": "imbalance", "value": 1.7, "limit": 1.5, "fired": True}
+    built = UPDATE | {"kind": "built", "base": None, "triggers": [fired]}
+    page = run_page(whole_result(index={"update": built}))
+    assert "built anew" in page
+    assert "vectors added" not in page
+    assert '<span class="tag bad">fired</span>' in page
+    assert "fired</span>" not in run_page(whole_result())
+
+
+def test_nothing_to_embed_has_no_estimate():
+    page = run_page(whole_result(plan=PLAN | {"to_embed": 0, "tokens": 0}))
+    assert "tokens/s" not in page
+    assert "chunks to embed" in page
 
 
 @pytest.mark.parametrize("key", sorted(whole_result()))
@@ -72,7 +114,16 @@ def test_what_a_source_or_a_person_wrote_is_escaped_everywhere():
             by_slice={HOSTILE: {HOSTILE: 0.5}},
             gates=[{"metric": HOSTILE, "passed": False, "reason": HOSTILE}],
             failed=[{"task": HOSTILE, "error": HOSTILE}],
-            index={"spec": HOSTILE, "reason": HOSTILE, "parameters": {HOSTILE: HOSTILE}},
+            index={
+                "spec": HOSTILE,
+                "reason": HOSTILE,
+                "parameters": {HOSTILE: HOSTILE},
+                "update": {"kind": HOSTILE, "base": HOSTILE, "reason": HOSTILE, "triggers": [{"name": HOSTILE}]},
+            },
+            allowed=[HOSTILE],
+            plan={"measured": HOSTILE, "added": HOSTILE},
+            sources=[{"source": HOSTILE, "mode": HOSTILE, "reason": HOSTILE, "rows": HOSTILE}],
+            reconciled={HOSTILE: HOSTILE},
             seconds={HOSTILE: 1.0},
             reason=HOSTILE,
             release_id=HOSTILE,
@@ -81,12 +132,12 @@ def test_what_a_source_or_a_person_wrote_is_escaped_everywhere():
         missed=[{"query": HOSTILE, "slice": HOSTILE, "found": [HOSTILE]}],
     )
     assert "<script>alert" not in page
-    assert page.count("&lt;script&gt;alert") > 15
+    assert page.count("&lt;script&gt;alert") > 24
 
 
 def test_releases_are_escaped_too():
     release = {"release_id": HOSTILE, "state": "withdrawn", "spec": HOSTILE, "run_id": HOSTILE}
-    change = {"generation": 1, "at": HOSTILE, "action": HOSTILE, "who": HOSTILE, "why": HOSTILE, "run_id": HOSTILE}
+    change = dict.fromkeys(("at", "action", "who", "why", "run_id"), HOSTILE) | {"generation": 1, "allowed": [HOSTILE]}
     sections = [
         {"collection": "a", "error": HOSTILE},
         {"collection": "b", "error": None, "releases": [release], "withdrawn": {HOSTILE: HOSTILE},
@@ -94,13 +145,20 @@ def test_releases_are_escaped_too():
     ]  # fmt: skip
     page = render.releases_page(sections)
     assert "<script>alert" not in page
-    assert page.count("&lt;script&gt;alert") >= 9
+    assert page.count("&lt;script&gt;alert") >= 10
 
 
 def test_a_run_that_is_going_says_so_and_looks_again():
     page = run_page(None, progress=[], state="running", going=True)
     assert "The run is still going" in page
     assert 'http-equiv="refresh"' in page
+
+
+def test_a_run_that_is_going_shows_its_plan_and_what_it_may_do():
+    page = run_page(None, progress=[], plan=PLAN, allowed=["over_budget"], full=True, state="running", going=True)
+    for shown in ("12,345", "1 h 20 min", "2,559 tokens/s", "Allowed: over budget", "All rows of every source"):
+        assert shown in page
+    assert "Plan" not in run_page(None, progress=[], state="running", going=True)
 
 
 def test_a_run_that_failed_before_its_report_says_what_there_is():
@@ -155,3 +213,21 @@ def test_stages_stand_in_the_order_of_the_work():
     page = run_page(whole_result(seconds={"chunk": 1.0, "embed": 2.0, "extract": 3.0, "other": 4.0}))
     places = [page.index(f"<th>{stage}</th>") for stage in ("extract", "chunk", "embed", "other")]
     assert places == sorted(places)
+
+
+def test_what_a_release_was_allowed_stands_with_its_change():
+    change = dict.fromkeys(("at", "action", "who", "run_id", "live")) | {"generation": 2, "why": "they closed"}
+
+    def page(*allowed):
+        changes = [{**change, "allowed": list(allowed)}]
+        return render.releases_page([{"collection": "a", "error": None, "changes": changes}])
+
+    assert "<small>allowed: deletes, over budget</small>" in page("deletes", "over_budget")
+    assert "allowed" not in page()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (0, "under a minute"), (12.4, "12 min"), (60, "1 h 0 min"), ("x", "–")]
+)
+def test_minutes_are_for_people(value, text):
+    assert formats.minutes(value) == text

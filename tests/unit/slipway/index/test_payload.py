@@ -11,7 +11,7 @@ from slipway import vectors as vector_store
 from slipway.errors import CorruptObject, IndexRefused
 from slipway.index.artifact import DOCUMENTS_SCHEMA, ROWS_SCHEMA, open_arrow
 from slipway.index.payload import gather, write_documents, write_rows
-from slipway.records import CHUNKS, SNAPSHOT
+from slipway.records import CHUNKS, DOCUMENTS
 from slipway.storage.local import LocalStore
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import unit_vectors, write_arrow
@@ -23,18 +23,27 @@ def parquet(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> Path:
 
 
 def chunk(name: str, document: str, start: int = 0, end: int = 1) -> dict[str, Any]:
-    return {"chunk_hash": name, "document_id": document, "start": start, "end": end, "tokens": 1, "text": "text"}
+    return {
+        "chunk_hash": name,
+        "document_id": document,
+        "start": start,
+        "end": end,
+        "tokens": 1,
+        "text": "text",
+        "content_hash": "0",
+    }
 
 
 def document(name: str) -> dict[str, Any]:
     values = {"source": "api", "title": f"title {name}", "text": f"text {name}", "content_hash": "0"}
+    values |= {"text_hash": "0", "bands": [], "row_hash": bytes(16), "copy": 0}
     return {"document_id": name, "metadata": json.dumps({"name": name}), **values}
 
 
 def test_rows_name_documents_by_their_place(tmp_path: Path) -> None:
     snapshot = [
-        parquet(tmp_path / "documents-0.parquet", [document(name) for name in ("api:B", "api:a")], SNAPSHOT),
-        parquet(tmp_path / "documents-1.parquet", [document(name) for name in ("api:b", "api:é", "web:a")], SNAPSHOT),
+        parquet(tmp_path / "documents-0.parquet", [document(name) for name in ("api:B", "api:a")], DOCUMENTS),
+        parquet(tmp_path / "documents-1.parquet", [document(name) for name in ("api:b", "api:é", "web:a")], DOCUMENTS),
     ]
     chunks = [
         parquet(tmp_path / "chunks-0.parquet", [chunk("c2", "api:B", 5, 9), chunk("c1", "web:a")], CHUNKS),

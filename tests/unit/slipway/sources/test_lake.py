@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from slipway.config import LakeSource
 from slipway.errors import CorruptObject, SourceInterrupted, SourceSchemaError, StoreUnreachable
 from slipway.sources import lake
-from slipway.sources.lake import LakeRows
+from slipway.sources.lake import LakeReading
 from slipway.sources.plain import MAX_BYTES
 from tests.support.memory_store import MemoryStore
-from tests.support.sources import all_rows
+from tests.support.sources import all_rows, described
 
 
 def write(path: Path, rows: list[dict[str, Any]], **options: object) -> Path:
@@ -22,8 +23,12 @@ def write(path: Path, rows: list[dict[str, Any]], **options: object) -> Path:
     return path
 
 
+def lake_of(path: Path | str, columns: list[str], scratch: Path = Path("unused")) -> LakeReading:
+    return LakeReading(LakeSource(**described(columns, kind="lake", path=str(path))), scratch)
+
+
 def rows_of(path: Path | str, columns: list[str], scratch: Path = Path("unused")) -> list[dict[str, Any]]:
-    return all_rows(LakeRows(str(path), columns, scratch))
+    return all_rows(lake_of(path, columns, scratch))
 
 
 def test_a_single_file_is_a_lake_whatever_its_name(tmp_path: Path) -> None:
@@ -126,7 +131,8 @@ def test_one_large_row_group_is_read_in_bounded_batches(tmp_path: Path) -> None:
     rows = [{"id": number, "text": f"{number} " * 200_000} for number in range(60)]
     write(tmp_path / "a.parquet", rows, row_group_size=60, compression="zstd")
 
-    batches = list(LakeRows(str(tmp_path), ["id", "text"], tmp_path).batches())
+    with lake_of(tmp_path, ["id", "text"], tmp_path) as reading:
+        batches = list(reading.rows())
 
     assert max(batch.nbytes for batch in batches) <= MAX_BYTES
     assert [row for batch in batches for row in batch.to_pylist()] == rows
@@ -137,8 +143,9 @@ def test_a_large_row_group_is_never_in_memory_whole(tmp_path: Path) -> None:
     size = write(tmp_path / "a.parquet", rows, row_group_size=50_000, use_dictionary=False).stat().st_size
     before, most = pa.total_allocated_bytes(), 0
 
-    for _ in LakeRows(str(tmp_path), ["id", "text"], tmp_path).batches():
-        most = max(most, pa.total_allocated_bytes() - before)
+    with lake_of(tmp_path, ["id", "text"], tmp_path) as reading:
+        for _ in reading.rows():
+            most = max(most, pa.total_allocated_bytes() - before)
 
     assert 0 < most < 4 * MAX_BYTES < size
 
@@ -160,7 +167,8 @@ class TestRemote:
             self.upload(store, f"lake/{number}.parquet", [{"id": number}], tmp_path)
         scratch = tmp_path / "scratch"
 
-        copies = [len(list(scratch.iterdir())) for _ in LakeRows("s3://bucket/lake", ["id"], scratch).batches()]
+        with lake_of("s3://bucket/lake", ["id"], scratch) as reading:
+            copies = [len(list(scratch.iterdir())) for _ in reading.rows()]
 
         assert copies == [1, 1, 1]
         assert list(scratch.iterdir()) == []
@@ -179,12 +187,13 @@ class TestRemote:
     def test_an_object_removed_meanwhile_is_worth_another_try(self, store: MemoryStore, tmp_path: Path) -> None:
         for number in range(2):
             self.upload(store, f"lake/{number}.parquet", [{"id": number}], tmp_path)
-        batches = LakeRows("s3://bucket/lake", ["id"], tmp_path / "scratch").batches()
-        next(batches)
-        store.delete("lake/1.parquet")
-
-        with pytest.raises(SourceInterrupted, match=r"lake/1\.parquet.*1 rows read"):
+        with lake_of("s3://bucket/lake", ["id"], tmp_path / "scratch") as reading:
+            batches = reading.rows()
             next(batches)
+            store.delete("lake/1.parquet")
+
+            with pytest.raises(SourceInterrupted, match=r"lake/1\.parquet.*1 rows read"):
+                next(batches)
 
     def test_a_damaged_object_is_named_by_its_url(self, store: MemoryStore, tmp_path: Path) -> None:
         store.put("lake/bad.parquet", b"nothing")

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from slipway.errors import InputError, SlipwayError, SourceDenied, SourceInterrupted, SourceSchemaError
-from slipway.sources import RowSource
-from slipway.sources.adbc import AdbcRows, libpq_uri
-from slipway.sources.alchemy import AlchemyRows
+from slipway.config import SqlSource
+from slipway.run import Connection
+from slipway.sources.adbc import AdbcDatabase, libpq_uri
+from slipway.sources.alchemy import AlchemyDatabase
+from slipway.sources.sql import SqlReading
 from tests.support.sources import all_rows, connection, sql_source
 
 if TYPE_CHECKING:
@@ -25,12 +27,16 @@ CUT = """
 SELECT id, repeat('x', 1000) AS body, CASE WHEN id = 20000 THEN pg_terminate_backend(pg_backend_pid()) END AS cut
 FROM generate_series(1, 40000) AS id
 """
-Driver = Callable[..., RowSource]
+Driver = Callable[[Connection, SqlSource], SqlReading]
 
 
-@pytest.fixture(params=[AdbcRows, AlchemyRows])
+@pytest.fixture(params=[AdbcDatabase, AlchemyDatabase])
 def driver(request: pytest.FixtureRequest) -> Driver:
-    return request.param
+    return lambda connection, source: SqlReading(request.param(connection, source), source, None)
+
+
+def by_adbc(connection: Connection, source: SqlSource) -> SqlReading:
+    return SqlReading(AdbcDatabase(connection, source), source, None)
 
 
 def test_a_password_with_every_special_character_logs_in(postgres: Postgres, driver: Driver) -> None:
@@ -92,8 +98,9 @@ def test_a_malformed_url_is_refused_and_never_shown(driver: Driver, url: str) ->
 
 def test_a_session_ended_half_way_is_told_with_the_rows_read(postgres: Postgres, driver: Driver) -> None:
     read = 0
-    with pytest.raises(SourceInterrupted, match=r"after [0-9,]+ rows") as error:
-        for batch in driver(connection(postgres.url()), sql_source(["id", "body", "cut"], query=CUT)).batches():
+    source = driver(connection(postgres.url()), sql_source(["id", "body", "cut"], query=CUT))
+    with pytest.raises(SourceInterrupted, match=r"after [0-9,]+ rows") as error, source:
+        for batch in source.rows():
             read += batch.num_rows
 
     assert 0 < read < 20_000
@@ -103,11 +110,11 @@ def test_a_session_ended_half_way_is_told_with_the_rows_read(postgres: Postgres,
 def test_rows_written_meanwhile_are_not_seen(postgres: Postgres, driver: Driver) -> None:
     postgres.execute("DROP TABLE IF EXISTS growing")
     postgres.execute("CREATE TABLE growing AS SELECT id, repeat('x', 1000) AS body FROM generate_series(1, 20000) id")
-    batches = driver(connection(postgres.url()), sql_source(["id", "body"], table="growing")).batches()
-
-    seen = next(batches).num_rows
-    postgres.execute("INSERT INTO growing SELECT id, '' FROM generate_series(1, 5000) id")
-    seen += sum(batch.num_rows for batch in batches)
+    with driver(connection(postgres.url()), sql_source(["id", "body"], table="growing")) as source:
+        batches = source.rows()
+        seen = next(batches).num_rows
+        postgres.execute("INSERT INTO growing SELECT id, '' FROM generate_series(1, 5000) id")
+        seen += sum(batch.num_rows for batch in batches)
 
     assert seen == 20_000
 
@@ -126,9 +133,8 @@ def test_a_query_cannot_change_the_database(postgres: Postgres, driver: Driver) 
 
 def test_leaving_early_ends_the_session(postgres: Postgres, driver: Driver) -> None:
     query = "SELECT id, repeat('left early', 100) AS body FROM generate_series(1, 100000) AS id"
-    batches = driver(connection(postgres.url()), sql_source(["id", "body"], query=query)).batches()
-    next(batches)
-    batches.close()
+    with driver(connection(postgres.url()), sql_source(["id", "body"], query=query)) as source:
+        next(source.rows())
 
     # The server notices the closed socket in its own time; being told to go, the session must be able to.
     left = (
@@ -181,7 +187,7 @@ def test_types_of_its_own_become_text(
     ],
 )
 def test_adbc_keeps_what_the_server_writes(postgres: Postgres, expression: str, expected: str) -> None:
-    rows = all_rows(AdbcRows(connection(postgres.url()), sql_source(["x"], query=f"SELECT {expression} AS x")))
+    rows = all_rows(by_adbc(connection(postgres.url()), sql_source(["x"], query=f"SELECT {expression} AS x")))
 
     assert rows == [{"x": expected}]
 
@@ -210,10 +216,16 @@ def test_the_url_for_libpq_is_escaped_in_every_part() -> None:
     )
 
 
-def assert_silent(error: BaseException, source: RowSource) -> None:
+def assert_silent(error: BaseException, source: SqlReading) -> None:
     """No message that a log would show, of the error or of what it came from, tells the secret."""
     import traceback
 
-    shown = "".join(traceback.format_exception(error)) + repr(error) + repr(source) + repr(vars(source))
+    shown = (
+        "".join(traceback.format_exception(error))
+        + repr(error)
+        + repr(source)
+        + repr(vars(source))
+        + repr(vars(source.database))
+    )
     assert SECRET not in shown
     assert "s3cr3t" not in shown

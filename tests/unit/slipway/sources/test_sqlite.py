@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from slipway.errors import CorruptObject, InputError, SourceInterrupted, SourceSchemaError
-from slipway.sources.sql import SqlRows
+from slipway.sources.sql import open_sql
 from tests.support.sources import all_rows, connection, sql_source
 
 
@@ -19,7 +19,7 @@ def database(tmp_path: Path) -> sqlite3.Connection:
 
 
 def rows_of(path: Path, columns: list[str], **where: str) -> list[dict[str, object]]:
-    return all_rows(SqlRows(connection(f"sqlite:///{path}"), sql_source(columns, **where)))
+    return all_rows(open_sql(connection(f"sqlite:///{path}"), sql_source(columns, **where), None))
 
 
 def test_text_that_is_not_utf_8_arrives_as_bytes(database: sqlite3.Connection, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_missing_file_is_named_and_not_created(tmp_path: Path) -> None:
 
 def test_a_connection_without_a_file_is_refused() -> None:
     with pytest.raises(SourceSchemaError, match="no path"):
-        all_rows(SqlRows(connection("sqlite://"), sql_source(["id"], table="docs")))
+        all_rows(open_sql(connection("sqlite://"), sql_source(["id"], table="docs"), None))
 
 
 def test_a_missing_table_is_named_with_those_there_are(database: sqlite3.Connection, tmp_path: Path) -> None:
@@ -145,6 +145,5 @@ def test_a_batch_with_other_types_has_another_schema(database: sqlite3.Connectio
     database.execute("INSERT INTO docs VALUES (9000, x'ff')")
     database.execute("COMMIT")
 
-    source = SqlRows(connection(f"sqlite:///{tmp_path}/docs.db"), sql_source(["id", "body"], table="docs"))
-
-    assert [batch.schema.field("body").type for batch in source.batches()] == [pa.string(), pa.binary()]
+    with open_sql(connection(f"sqlite:///{tmp_path}/docs.db"), sql_source(["id", "body"], table="docs"), None) as docs:
+        assert [batch.schema.field("body").type for batch in docs.rows()] == [pa.string(), pa.binary()]

@@ -12,6 +12,7 @@ from slipway import layout
 from slipway.config import Collection
 from slipway.manifest import Draft, Manifest
 from slipway.parts import PartWriter, fetch_parts, read_batches
+from slipway.records import DELETED
 from slipway.run import Connection, Run
 from slipway.storage.base import ObjectStore
 
@@ -33,7 +34,13 @@ def no_connection(name: str) -> Connection:
 
 
 def raw_of(
-    run: Run, batches: Iterable[pa.RecordBatch | pa.Table], source: str = "api", rows: int | None = None
+    run: Run,
+    batches: Iterable[pa.RecordBatch | pa.Table],
+    source: str = "api",
+    rows: int | None = None,
+    base: Manifest | None = None,
+    mode: str = "full",
+    deleted: Sequence[str] = (),
 ) -> Manifest:
     """The manifest that extract would seal for these batches, each call at a place of its own."""
     seen = sum(1 for _ in run.store.list("runs/"))
@@ -41,7 +48,10 @@ def raw_of(
     with PartWriter(draft, "raw", run.scratch / "raw") as parts:
         for batch in batches:
             parts.write(batch)
-    return draft.seal({"rows": parts.rows if rows is None else rows}, {"source": source})
+    with PartWriter(draft, "deleted", run.scratch / "raw") as gone:
+        gone.write(pa.record_batch([pa.array(list(deleted), pa.string())], DELETED))
+    counts = {"rows": parts.rows if rows is None else rows, "deleted": gone.rows}
+    return draft.seal(counts, {"source": source, "mode": mode, "base": base.place if base else None})
 
 
 def table(*rows: tuple[Any, Any], **columns: Any) -> pa.Table:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from slipway.config import Collection
-from slipway.manifest import Draft, Manifest
+from slipway.manifest import Draft, Manifest, fingerprint
 from slipway.parts import PartWriter, fetch_parts, read_batches
 from slipway.records import CHUNKS, SNAPSHOT
 from slipway.run import Run
@@ -35,8 +35,10 @@ def a_run(store: ObjectStore, folder: Path, run_id: str = "run-1", prompts: Any 
     return Run(Collection.model_validate(values | fields), store, run_id, folder / "scratch", no_connection)
 
 
-def a_snapshot(run: Run, documents: Sequence[tuple[str, str]], place: str = "snapshots/s1") -> Manifest:
-    """The snapshot of documents given as title and text."""
+def a_snapshot(
+    run: Run, documents: Sequence[tuple[str, str]], place: str = "snapshots/s1", base: str | None = None
+) -> Manifest:
+    """The snapshot of documents given as title and text; the n-th has the id api:000n."""
     draft = Draft(run.store, place, "snapshot", place)
     rows = [
         {
@@ -45,13 +47,13 @@ def a_snapshot(run: Run, documents: Sequence[tuple[str, str]], place: str = "sna
             "title": title,
             "text": text,
             "metadata": "{}",
-            "content_hash": "0",
+            "content_hash": fingerprint(title, text),
         }
         for number, (title, text) in enumerate(documents)
     ]
     with PartWriter(draft, "documents", run.scratch / "making") as writer:
         writer.write(pa.RecordBatch.from_pylist(rows, schema=SNAPSHOT))
-    return draft.seal({"documents": len(rows)})
+    return draft.seal({"documents": len(rows)}, {"content": fingerprint(rows), "base": base})
 
 
 def chunks_of(run: Run, tokens: dict[str, int], order: Sequence[str] | None = None) -> Manifest:
@@ -73,6 +75,13 @@ def chunks_of(run: Run, tokens: dict[str, int], order: Sequence[str] | None = No
         for start in range(0, len(rows), 7):
             writer.write(pa.RecordBatch.from_pylist(rows[start : start + 7], schema=CHUNKS))
     return draft.seal({"documents": 1, "chunks": len(rows), "tokens": sum(row["tokens"] for row in rows)})
+
+
+def a_difference(run: Run, **counts: int) -> Manifest:
+    """What compare would seal for these counts of documents."""
+    place = f"differences/none-{fingerprint(counts)}"
+    draft = Draft(run.store, place, "difference", place)
+    return draft.seal({"added": 0, "changed": 0, "deleted": 0, "unchanged": 0} | counts)
 
 
 def read(run: Run, manifest: Manifest, name: str) -> list[dict[str, Any]]:

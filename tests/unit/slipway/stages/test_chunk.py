@@ -5,6 +5,7 @@ import pytest
 
 from slipway.chunking import chunk_hash
 from slipway.errors import EncoderError
+from slipway.manifest import Manifest
 from slipway.records import CHUNKS
 from slipway.run import Run
 from slipway.stages import chunk as chunk_stage
@@ -68,6 +69,47 @@ def test_what_does_not_touch_the_cutting_makes_no_other_chunks(run: Run, tmp_pat
     made = chunk(run, snapshot)
     (tmp_path / "model/model.safetensors").write_bytes(b"other weights")
     assert chunk(a_run(run.store, tmp_path, prompts={"query": "find: "}, index={"spec": "Flat"}), snapshot) == made
+
+
+def texts_of(run: Run, made: Manifest) -> list[tuple[str, int, str, str]]:
+    rows = read(run, made, "chunks")
+    return sorted((row["document_id"], row["start"], row["text"], row["content_hash"]) for row in rows)
+
+
+def test_only_documents_that_changed_are_cut_again(run: Run, tmp_path: Path) -> None:
+    first = a_snapshot(run, DOCUMENTS)
+    chunk(run, first)
+    later = [("merge", LONG), ("", "Short."), ("other", "Longer."), ("merge", LONG), ("new", LONG)]
+    second = a_snapshot(run, later, "snapshots/s2", base=first.place)
+    made = chunk(run, second)
+    assert made.facts["cut"] == 2
+
+    alone = a_run(MemoryStore(), tmp_path)
+    anew = chunk(alone, a_snapshot(alone, later))
+    assert anew.facts["cut"] == 5
+    assert texts_of(run, made) == texts_of(alone, anew)
+    assert made.counts == anew.counts
+
+
+def test_documents_that_went_take_their_chunks_along(run: Run) -> None:
+    first = a_snapshot(run, DOCUMENTS)
+    chunk(run, first)
+    made = chunk(run, a_snapshot(run, DOCUMENTS[:2], "snapshots/s2", base=first.place))
+    assert (made.facts["cut"], made.counts["documents"]) == (0, 2)
+    assert {row["document_id"] for row in read(run, made, "chunks")} == {"api:0000", "api:0001"}
+
+
+def test_a_night_that_ended_before_it_cut_is_looked_past(run: Run) -> None:
+    first = a_snapshot(run, DOCUMENTS)
+    chunk(run, first)
+    second = a_snapshot(run, DOCUMENTS[:3], "snapshots/s2", base=first.place)  # never cut
+    third = a_snapshot(run, [*DOCUMENTS, ("new", "New.")], "snapshots/s3", base=second.place)
+    assert chunk(run, third).facts["cut"] == 1
+
+
+def test_equal_documents_are_not_cut_again_however_their_snapshot_came_about(run: Run) -> None:
+    made = chunk(run, a_snapshot(run, DOCUMENTS))
+    assert chunk(run, a_snapshot(run, DOCUMENTS, "snapshots/s2", base="snapshots/s1")) == made
 
 
 def test_no_documents_make_no_chunks(run: Run) -> None:

@@ -108,9 +108,9 @@ def test_tuning_queries_tune_and_judging_queries_judge(
     seen: dict[str, Any] = {}
     real_tune, real_relevance = module.tune, module.relevance
 
-    def tune(index: Any, spec: Any, asked: Any, queries: Any, truth: Any) -> Any:
+    def tune(index: Any, spec: Any, asked: Any, queries: Any, truth: Any, **search: Any) -> Any:
         seen["tuned on"] = queries
-        return real_tune(index, spec, asked, queries, truth)
+        return real_tune(index, spec, asked, queries, truth, **search)
 
     def relevance(queries: Any, ranked: Any) -> Any:
         seen["judged on"] = [one.query_id for one in queries]

@@ -9,15 +9,21 @@ from slipway.encoders import find_model
 from slipway.errors import IndexRefused
 from slipway.index import artifact
 from slipway.index.artifact import DOCUMENTS_SCHEMA, ROWS_SCHEMA, open_arrow
-from slipway.manifest import Manifest, fetch
 from slipway.run import Run
 from slipway.serving.searcher import Searcher
 from slipway.stages import index as module
 from slipway.stages.index import index
 from tests.support.encoders import FakeEncoder
 from tests.support.memory_store import MemoryStore
-from tests.unit.slipway.stages.embedding_run import DIMENSION
-from tests.unit.slipway.stages.index_run import TEXTS, a_run, changed, embedded, use_fake_encoder
+from tests.unit.slipway.stages.index_run import (
+    DIMENSION,
+    TEXTS,
+    a_run,
+    changed,
+    embedded,
+    files_of,
+    use_fake_encoder,
+)
 
 
 @pytest.fixture
@@ -28,10 +34,6 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture(autouse=True)
 def encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     return use_fake_encoder(run, monkeypatch)
-
-
-def files_of(run: Run, candidate: Manifest) -> dict[str, Path]:
-    return {one.name: fetch(run.store, one, run.scratch / "check") for one in candidate.objects}
 
 
 def test_a_candidate_holds_what_a_reader_needs(run: Run, encoder: FakeEncoder) -> None:
@@ -75,7 +77,7 @@ def test_a_document_without_a_chunk_keeps_the_others_in_place(run: Run, encoder:
 def test_the_same_again_is_not_built_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     chunks = embedded(run)
     first = index(run, chunks)
-    monkeypatch.setattr(module, "build", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr(module, "train", lambda *_: pytest.fail("built again"))
     assert index(run, chunks) == first
     assert index(changed(run, index={"search": {"ef_search": 7}}), chunks) == first
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from slipway import checkpoint, layout
+from slipway.checkpoint import Start
 from slipway.encoders import find_model
 from slipway.errors import (
     ConnectionMissing,
@@ -12,10 +14,12 @@ from slipway.errors import (
     EncoderError,
     GoldenError,
     IndexRefused,
+    InputError,
     StoreUnreachable,
 )
+from slipway.manifest import Draft
 from slipway.run import Connection, Run
-from slipway.stages.preflight import Preflight, preflight
+from slipway.stages.preflight import preflight
 from tests.support.encoders import model_folder
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import publish
@@ -36,28 +40,65 @@ def with_encoder(run: Run, folder: Path, **fields: Any) -> Run:
     return changed(run, encoder=run.collection.encoder.model_dump() | {"folder": str(folder)} | fields)
 
 
+def a_checkpoint(run: Run) -> str:
+    """The place of a checkpoint that an earlier run has sealed."""
+    snapshot = Draft(run.store, "snapshots/s1", "snapshot", "s1").seal({"documents": 0})
+    earlier = replace(run, run_id="earlier")
+    checkpoint.begin(earlier, Start(0, None, "e" * 16))
+    return checkpoint.write(earlier, snapshot, {}).place
+
+
 def test_before_the_first_release(run: Run) -> None:
-    assert preflight(run) == Preflight(0, None, fingerprint(run))
+    assert preflight(run) == Start(0, None, fingerprint(run))
 
 
-def test_it_tells_what_is_live_and_writes_nothing(run: Run) -> None:
+def test_it_tells_what_is_live_and_writes_nothing_but_the_beginning(run: Run) -> None:
     live = publish(run, encoder=fingerprint(run))
     publish(replace(run, run_id="run-2"), 2, encoder=fingerprint(run))
     del run.store.calls[:]
     found = preflight(run)
     assert (found.generation, found.encoder) == (2, fingerprint(run))
     assert found.live_release not in {None, live.release_id}
-    assert {method for method, _ in run.store.calls} == {"read"}
+    writes = [call for call in run.store.calls if call[0] not in {"read", "list"}]
+    assert writes == [("put_if", "runs/run-1/start/manifest.json")]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_the_run_may_do_and_builds_on_is_sealed(run: Run, full: bool) -> None:
+    base = a_checkpoint(run)
+    found = preflight(run, ["over_budget", "deletes", "deletes"], full)
+    assert found == Start(0, None, fingerprint(run), base, full, ("deletes", "over_budget"))
+    assert checkpoint.start_of(run) == found
+
+
+def test_a_retry_sees_the_same_beginning(run: Run) -> None:
+    first = preflight(run, {"deletes"})
+    a_checkpoint(run)
+    publish(replace(run, run_id="run-2"), encoder=fingerprint(run))
+    assert preflight(run) == first
+    assert preflight(replace(run, run_id="run-3")).generation == 1
+
+
+def test_what_cannot_be_allowed_is_named(run: Run) -> None:
+    with pytest.raises(InputError, match=r"cannot be allowed delete, everything; .*deletes, changes, encoder_change"):
+        preflight(run, {"everything", "deletes", "delete"})
+
+
+def test_a_refused_run_has_no_beginning(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(EncoderError):
+        preflight(with_encoder(run, tmp_path / "nowhere"))
+    assert checkpoint.started(run) is None
+    assert list(run.store.list(layout.RUNS)) == []
 
 
 def test_another_vector_space_is_refused_unless_it_is_allowed(run: Run, tmp_path: Path) -> None:
     live = publish(run, encoder=fingerprint(run))
     other = with_encoder(run, model_folder(tmp_path / "other", b"other weights"), name="better", dimension=32)
     with pytest.raises(EncoderError) as refused:
-        preflight(other)
+        preflight(other, {"deletes", "changes", "over_budget"})
     for part in (live.release_id, fingerprint(run), "dimension 16", "better", "dimension 32", "--allow-encoder-change"):
         assert part in str(refused.value)
-    assert preflight(other, allow_encoder_change=True).encoder == fingerprint(other)
+    assert preflight(other, {"encoder_change"}).encoder == fingerprint(other)
 
 
 def test_the_same_model_elsewhere_under_another_name_is_the_same_space(run: Run, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from slipway.storage import LocalStore
 from tests.support.crashing_store import CrashingStore, Killed
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import FAILED, PASSED, a_candidate, a_run, again, an_evaluation, publish, unit_vectors
+from tests.support.starts import started
 
 
 @pytest.fixture
@@ -73,6 +74,15 @@ def test_a_candidate_becomes_the_live_release(run: Run) -> None:
     changed = read_serving(run.store)[0].changed
     assert changed is not None
     assert (changed.action, changed.who, changed.why, changed.run_id) == ("release", "tester", "because", "run-1")
+
+
+def test_what_the_run_was_allowed_is_kept_in_the_audit_trail(run: Run) -> None:
+    put_live(run, judged(run))
+    put_live(started(again(run, "run-2"), "changes", "deletes"), judged(run, 2))
+    assert [one["changed"]["allowed"] for one in audit_trail(run.store)] == [[], ["changes", "deletes"]]
+    changed = read_serving(run.store)[0].changed
+    assert changed is not None
+    assert changed.allowed == ("changes", "deletes")
 
 
 def test_a_release_needs_nothing_of_its_candidate_any_more(run: Run, tmp_path: Path) -> None:

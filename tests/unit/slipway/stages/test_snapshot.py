@@ -14,10 +14,10 @@ from slipway.cleaning import pairs, reasons
 from slipway.cleaning.near import jaccard, shingle_sets
 from slipway.errors import OperationError
 from slipway.manifest import Manifest, fetch
-from slipway.records import SNAPSHOT
+from slipway.records import DOCUMENTS
 from slipway.run import Run
 from slipway.stages.clean import clean
-from slipway.stages.snapshot import NO_ROW, snapshot
+from slipway.stages.snapshot import snapshot
 from slipway.storage.local import LocalStore
 from tests.support.memory_store import MemoryStore
 from tests.unit.slipway.stages.cleaning_run import a_run, raw_of, read, table
@@ -47,7 +47,7 @@ def test_all_sources_come_together_sorted(tmp_path: Path) -> None:
         "guides": {"rows": 2, "documents": 2, "rejected": 0},
     }
     assert set(made.inputs) == {"api", "guides"}
-    assert pq.read_schema(fetch(run.store, made.one("documents-00000.parquet"), run.scratch)).equals(SNAPSHOT)
+    assert pq.read_schema(fetch(run.store, made.one("documents-00000.parquet"), run.scratch)).equals(DOCUMENTS)
 
 
 @pytest.mark.parametrize("duplicates", ["none", "exact", "near"])
@@ -57,10 +57,10 @@ def test_of_rows_with_one_id_the_same_one_is_kept_in_any_order(tmp_path: Path, d
     for turn, order in enumerate((rows, rows[::-1], rows[2:] + rows[:2])):
         run = a_local_run(tmp_path / str(turn), duplicates)
         made = a_snapshot(run, api=order)
-        documents, turned = read(run, made, "documents"), read(run, made, "rejected")
+        documents, turned = read(run, made, "documents"), read(run, made, "duplicates")
         assert [row["document_id"] for row in documents] == ["api:1", "api:2"]
         assert made.facts["rejected_by_reason"] == {reasons.DUPLICATE_ID: 3}
-        assert {(row["document_id"], row["row"], row["source"]) for row in turned} == {("api:1", NO_ROW, "api")}
+        assert {(row["document_id"], row["source"]) for row in turned} == {("api:1", "api")}
         assert turned[0]["detail"] == "another row with the id api:1 was kept"
         kept.add(documents[0]["text"])
     assert len(kept) == 1
@@ -69,9 +69,9 @@ def test_of_rows_with_one_id_the_same_one_is_kept_in_any_order(tmp_path: Path, d
 def test_of_equal_texts_the_smallest_id_is_kept(tmp_path: Path) -> None:
     run = a_local_run(tmp_path)
     made = a_snapshot(run, guides=[("a", "the same")], api=[("2", " the same\n"), ("10", "the same"), ("3", "other")])
-    turned = read(run, made, "rejected")
+    turned = read(run, made, "duplicates")
     assert [row["document_id"] for row in read(run, made, "documents")] == ["api:10", "api:3"]
-    assert [(row["document_id"], row["reason"], row["detail"], row["excerpt"]) for row in turned] == [
+    assert [(row["document_id"], row["reason"], row["detail"], row["text"]) for row in turned] == [
         ("api:2", reasons.DUPLICATE, "same text as api:10", "the same"),
         ("guides:a", reasons.DUPLICATE, "same text as api:10", "the same"),
     ]
@@ -91,7 +91,7 @@ def test_a_near_duplicate_names_the_document_it_repeats(tmp_path: Path) -> None:
     exact, near = a_local_run(tmp_path / "exact"), a_local_run(tmp_path / "near", "near", near_threshold=0.8)
     assert a_snapshot(exact, api=rows).counts["documents"] == 3
     made = a_snapshot(near, api=rows)
-    (turned,) = read(near, made, "rejected")
+    (turned,) = read(near, made, "duplicates")
     assert (turned["document_id"], turned["reason"]) == ("api:2", reasons.NEAR_DUPLICATE)
     assert turned["detail"] == "nearly the text of api:1"
 
@@ -131,9 +131,9 @@ def test_near_duplicates_are_those_that_comparing_all_with_all_finds(
     run = a_local_run(tmp_path, "near", near_threshold=threshold)
     rows = drifting(random.Random(seed), families=30, versions=6)
     made = a_snapshot(run, api=rows)
-    turned = [row for row in read(run, made, "rejected") if row["reason"] == reasons.NEAR_DUPLICATE]
+    turned = [row for row in read(run, made, "duplicates") if row["reason"] == reasons.NEAR_DUPLICATE]
     found = {row["document_id"]: row["detail"].removeprefix("nearly the text of ") for row in turned}
-    exact = {row["document_id"] for row in read(run, made, "rejected") if row["reason"] == reasons.DUPLICATE}
+    exact = {row["document_id"] for row in read(run, made, "duplicates") if row["reason"] == reasons.DUPLICATE}
     texts = {f"api:{key}": text for key, text in rows if f"api:{key}" not in exact}
     kept = {row["document_id"] for row in read(run, made, "documents")}
 
@@ -181,7 +181,7 @@ def test_nothing_in_gives_nothing_out(tmp_path: Path, duplicates: str) -> None:
     run = a_local_run(tmp_path, duplicates)
     made = a_snapshot(run, api=[], guides=[(None, "no id")])
     assert made.counts == {"documents_in": 1, "documents": 0, "rejected": 1}
-    assert made.objects == ()
+    assert [one.name for one in made.objects] == ["rejected-00000.parquet"]
 
 
 def test_the_same_documents_make_the_same_snapshot(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_snapshots_made_apart_have_equal_bytes(tmp_path: Path) -> None:
 def test_documents_that_got_lost_are_noticed(tmp_path: Path) -> None:
     run = a_local_run(tmp_path)
     cleaned = clean(run, "api", raw_of(run, [table(("1", "one"))]))
-    more = replace(cleaned, counts={"rows": 3, "documents": 3, "rejected": 0})
+    more = replace(cleaned, counts={**cleaned.counts, "rows": 3, "documents": 3})
     with pytest.raises(OperationError, match="3 rows came in, 1 documents and 0 rejected rows came out, so 2 are lost"):
         snapshot(run, [more])
 

@@ -1,0 +1,102 @@
+"""What a plan's work will cost: the time to embed it, by the speed of earlier work, and the bytes it will write.
+
+The time is that of one shard after another, without loading the model: shards that run side by side take less.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.encoders import load_encoder
+from slipway.index.spec import resolve
+from slipway.manifest import Manifest
+from slipway.pointer import read_serving
+from slipway.run import Run
+from slipway.serving.loading import read_release_manifest
+
+NEWEST_PARTS = 16
+PART_TOKENS = 2_000  # in less than that, what a call costs beside its tokens shows
+PROBE_ABOVE = 50_000  # tokens; less is embedded in about the time that loading the model and measuring would take
+PROBE_CHUNKS = 64
+WARM_UP_CHUNKS = 8
+ROW_BYTES = 40  # of a vector's hash, beside its numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Tokens embedded in a second, and in words what that was taken from."""
+
+    tokens_per_second: float
+    measured: str
+
+    def minutes(self, tokens: int) -> float:
+        """Minutes to embed that many tokens."""
+        return tokens / self.tokens_per_second / 60
+
+
+ASSUMED = Speed(500.0, "assumed, as so little is not worth a measurement")
+
+
+def recorded(parts: Sequence[Manifest], device: str) -> Speed | None:
+    """The median speed of an encoder's newest vector parts on one device, or None when no part tells.
+
+    A part tells by its facts `tokens`, `seconds` and `device`. `device` is the collection's setting; for "auto" it is
+    that of the newest part. Parts of few tokens do not count.
+    """
+    told = [part for part in parts if _tells(part.facts) and device in ("auto", _kind(part.facts))]
+    newest = sorted(told, key=lambda part: (part.created_at, part.place), reverse=True)
+    on_one = [part for part in newest if _kind(part.facts) == _kind(newest[0].facts)][:NEWEST_PARTS]
+    if not on_one:
+        return None
+    speed = statistics.median(part.facts["tokens"] / part.facts["seconds"] for part in on_one)
+    parts_named = "newest vector part" if len(on_one) == 1 else f"{len(on_one)} newest vector parts"
+    return Speed(speed, f"median of the {parts_named}, made on {_kind(on_one[0].facts)}")
+
+
+def _tells(facts: Mapping[str, Any]) -> bool:
+    return facts.get("tokens", 0) >= PART_TOKENS and facts.get("seconds", 0) > 0 and "device" in facts
+
+
+def _kind(facts: Mapping[str, Any]) -> str:
+    """The kind of a part's device: "cuda" of "cuda:0"."""
+    return str(facts["device"]).partition(":")[0]
+
+
+def probed(run: Run, sample: Sequence[tuple[str, int]]) -> Speed:
+    """The speed measured on a sample of what is to be embedded: texts with their token counts.
+
+    The first `WARM_UP_CHUNKS` are embedded before the clock runs. Loads the encoder. Raises `EncoderError`.
+    """
+    warm_up, timed = sample[:WARM_UP_CHUNKS], sample[WARM_UP_CHUNKS:]
+    encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
+    encoder.encode_documents([text for text, _ in warm_up])
+    began = time.perf_counter()
+    encoder.encode_documents([text for text, _ in timed])
+    seconds = max(time.perf_counter() - began, 1e-6)
+    kind = encoder.device.partition(":")[0]
+    return Speed(sum(tokens for _, tokens in timed) / seconds, f"measured on {len(timed)} of the chunks, on {kind}")
+
+
+def vector_bytes(count: int, dimension: int) -> int:
+    """Bytes that so many new vectors take in the store."""
+    return count * (4 * dimension + ROW_BYTES)
+
+
+def index_bytes(run: Run, encoder: str, vectors: int) -> int | None:
+    """Bytes of an index over so many vectors, in proportion to the live release's.
+
+    None when nothing is live, or what is live is of another encoder (fingerprint) or index spec.
+    """
+    live = read_serving(run.store)[0].live_release
+    if live is None:
+        return None
+    release = read_release_manifest(run.store, live.release_id, live.manifest_sha256)
+    wanted = resolve(run.collection.index, vectors, run.collection.encoder.dimension).factory
+    if (release.facts["encoder"], release.facts["spec"]["factory"]) != (encoder, wanted):
+        return None
+    before = release.counts["vectors"]
+    return release.counts["index_bytes"] * vectors // before if before else None

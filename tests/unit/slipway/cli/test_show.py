@@ -1,0 +1,97 @@
+"""What commands print for people."""
+
+from typing import Any
+
+import pytest
+
+from slipway.cli import show
+from tests.unit.slipway.results import PLAN, UPDATE, a_result
+
+NOTHING = PLAN | dict.fromkeys(("added", "changed", "deleted", "to_embed", "tokens", "minutes", "bytes"), 0)
+
+
+def lines(page: str) -> list[str]:
+    return [line.strip() for line in page.splitlines()]
+
+
+def test_a_result_shows_the_sources_and_the_plan_before_the_rest() -> None:
+    page = show.result(a_result())
+    shown = [
+        "pydocs  run manual-1",
+        "api: changes only, 1,043 rows, 2 deleted, 43 cleaned anew; everything since 2026-01-30T02:15",
+        "guides: all, 8 rows, 0 cleaned anew; Parquet files are read in full",
+        "embed 55 of 9,876 chunks, 12,345 tokens; write 84.6 KiB of vectors",
+        "about 1 h 20 min at 2,559 tokens/s (median of the 3 newest vector parts, made on cpu)",
+        "12 added, 31 changed, 2 deleted, 6,500 unchanged",
+        "55 embedded, 9,821 reused",
+        "updated from 20260130T021500-0a1b2c3d, 55 vectors added, 4 removed: no trigger fired",
+        "quiet  tombstone_share 0.01235, limit 0.2",
+        "quiet  recall_loss -, limit 0.01",
+        "6,543 documents, 9,900 chunks, 9,876 vectors, 9,880 rows, 4 tombstones, 256 sampled",
+        "released: r1",
+    ]
+    places = [page.index(one) for one in shown]
+    assert places == sorted(places)
+
+
+def test_that_nothing_changed_is_said_first() -> None:
+    page = show.result(a_result(nothing_changed=True, released=False, embedded=0, plan=NOTHING))
+    assert lines(page)[2].startswith("Nothing changed: nothing was embedded")
+    assert "nothing to embed: all 9,876 chunks have their vectors" in page
+    assert "Nothing changed" not in show.result(a_result())
+
+
+def test_a_trigger_that_fired_is_marked() -> None:
+    fired = {"name": "imbalance", "value": 1.7, "limit": 1.5, "fired": True}
+    update = UPDATE | {"kind": "built", "base": None, "reason": "imbalance 1.7 is over 1.5", "triggers": [fired]}
+    page = show.result(a_result(index=a_result()["index"] | {"update": update}))
+    assert "built anew: imbalance 1.7 is over 1.5" in page
+    assert "FIRED  imbalance 1.7, limit 1.5" in page
+
+
+def test_what_a_run_was_told_is_shown() -> None:
+    page = show.result(a_result(allowed=["deletes", "over_budget"], full=True))
+    assert "allowed     deletes, over budget\n" in page
+    assert "full        all rows" in page
+    assert "allowed" not in show.result(a_result())
+
+
+def test_a_run_that_did_not_come_far_is_shown_as_far_as_it_came() -> None:
+    left: dict[str, Any] = {"collection": "pydocs", "run_id": "r", "released": False, "release_id": None, "seconds": {}}
+    assert "not released: -" in show.result(left)
+    assert show.plan(left).startswith("pydocs  run r: the plan, nothing embedded")
+
+
+def test_a_plan_is_a_page_of_its_own() -> None:
+    made = {name: a_result()[name] for name in ("collection", "run_id", "sources", "plan", "seconds", "allowed")}
+    page = show.plan(made | {"added": 12, "changed": 31, "deleted": 2, "unchanged": 6500})
+    for shown in ("12 added, 31 changed", "embed 55 of 9,876", "about 1 h 20 min", "api: changes only"):
+        assert shown in page
+    assert "release " not in page
+    assert "Nothing would change" not in page
+
+
+def test_a_plan_of_nothing_says_so_first() -> None:
+    page = show.plan(a_result(plan=NOTHING))
+    assert lines(page)[2] == "Nothing would change against the live release, and nothing would be embedded."
+
+
+@pytest.mark.parametrize("name", ["added", "changed", "deleted", "to_embed"])
+def test_one_document_is_not_nothing(name: str) -> None:
+    assert "Nothing would change" not in show.plan(a_result(plan=NOTHING | {name: 1}))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "no time"), (0.4, "under a minute"), (1, "1 min"), (59.4, "59 min"), (59.6, "1 h 0 min"), (200, "3 h 20 min")],
+)
+def test_times_are_for_people(value: float, text: str) -> None:
+    assert show.minutes(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 bytes"), (1023, "1,023 bytes"), (1024, "1.0 KiB"), (3 << 20, "3.0 MiB"), (5 << 40, "5,120.0 GiB")],
+)
+def test_sizes_are_for_people(value: int, text: str) -> None:
+    assert show.size(value) == text

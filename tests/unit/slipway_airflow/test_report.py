@@ -1,0 +1,74 @@
+"""What tasks left behind → the run's result, without running any."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from slipway import layout
+from slipway.manifest import Draft
+from tests.support.memory_store import MemoryStore
+from tests.support.releases import a_run
+from tests.support.starts import started
+
+
+@pytest.fixture
+def run(tmp_path):
+    return a_run(MemoryStore(), tmp_path)
+
+
+def sealed(run, place, counts, **facts):
+    return {"place": Draft(run.store, place, "test", place).seal(counts, facts).place}
+
+
+def left(xcoms, **states):
+    """A reporting task instance that sees these XComs by (task, key), and these tasks' states."""
+
+    def pull(task_ids, key):
+        return xcoms.get((task_ids[0], key))
+
+    return SimpleNamespace(
+        dag_id="pydocs__nightly", run_id="r", xcom_pull=pull, get_task_states=lambda dag, run_ids: {"r": states}
+    )
+
+
+def gather(run, xcoms, **states):
+    from slipway_airflow.report import gather
+
+    return gather(run, left({(task, "return_value"): values for task, values in xcoms.items()}, **states))
+
+
+def test_how_the_sources_were_read_and_what_was_allowed_is_told(run):
+    started(run, "deletes")
+    raw = [
+        sealed(run, f"raw/{name}", {"rows": 9, "deleted": 2}, source=name, mode="changes", reason="since noon")
+        for name in ("a", "b")
+    ]
+    cleaned = [sealed(run, "documents/b", {"rows": 9, "documents": 4, "rejected": 1}, source="b")]
+    made = gather(run, {"extract": raw, "clean": cleaned})
+    assert made["allowed"] == ["deletes"]
+    assert [(one["source"], one["deleted"], one["cleaned"]) for one in made["sources"]] == [("a", 2, None), ("b", 2, 5)]
+
+
+def test_a_run_that_did_not_begin_has_a_result_too(run):
+    made = gather(run, {}, preflight="failed")
+    assert [one["task"] for one in made["failed"]] == ["preflight"]
+    assert not {"allowed", "sources", "plan"} & made.keys()
+
+
+def test_a_plan_over_its_budget_is_told_although_its_task_failed(run):
+    counts = {"to_embed": 4321, "tokens": 98765, "chunks": 5000, "reused": 679}
+    sealed(run, layout.plan(run.run_id), counts, estimate={"minutes": 75}, shards=[], encoder="e")
+    made = gather(run, {}, plan="failed")
+    assert made["plan"] == counts | {"minutes": 75}
+    assert made["embedded"] == 0
+
+
+def test_a_failed_reconciliation_stands_between_index_and_evaluation(run):
+    made = gather(run, {}, index="failed", reconcile="failed", evaluate="failed")
+    assert [one["task"] for one in made["failed"]] == ["index", "reconcile", "evaluate"]
+
+
+def test_what_was_reconciled_is_told(run):
+    pytest.importorskip("slipway.stages.reconcile")
+    counts = {"documents": 3, "chunks": 4, "vectors": 4, "rows": 5, "tombstones": 1, "sampled": 4}
+    assert gather(run, {"reconcile": [counts]})["reconciled"] == counts
