@@ -197,6 +197,19 @@ def held(
     hold.check()
 
 
+@contextmanager
+def alone(store: ObjectStore, holder: Holder, *, take_over: bool = False, clock: Clock = wall_clock) -> Iterator[Hold]:
+    """Hold the lease for a run that is one process: as `held`, and given back at the end whatever happened."""
+    try:
+        with held(store, holder, take_over=take_over, clock=clock) as hold:
+            yield hold
+    finally:
+        try:
+            release(store, holder.run_id, clock)
+        except OperationError as error:  # the work is done or has its own error, and the lease ends by itself
+            _log.warning("the lease could not be given back and ends by itself: %s", error)
+
+
 def release(store: ObjectStore, run_id: str, clock: Clock = wall_clock) -> None:
     """Give the lease back, if this run holds it; nothing happens otherwise."""
 

@@ -20,6 +20,13 @@ class CrashingStore(MemoryStore):
         self.die_at: int | None = None
         self.landed = False
 
+    def clone(self) -> CrashingStore:
+        """A store of the same objects, at their times, that dies by its own number."""
+        other = CrashingStore()
+        other._shared.bodies.update(self._shared.bodies)
+        other._shared.modified_at.update(self._shared.modified_at)
+        return other
+
     def put(self, key: str, body: bytes) -> None:
         self._write(lambda: super(CrashingStore, self).put(key, body))
 

@@ -315,6 +315,28 @@ def test_a_store_that_does_not_answer_at_the_beginning_is_an_error(clock: Clock)
         take(store, NIGHTLY, clock)
 
 
+def test_a_run_of_one_process_gives_the_lease_back_whatever_happened(clock: Clock) -> None:
+    store = MemoryStore()
+    with lease.alone(store, NIGHTLY, clock=clock):
+        assert holder_of(store) == NIGHTLY
+        with pytest.raises(RunInProgress), lease.alone(store, OTHER, clock=clock):
+            raise AssertionError("two at once")
+        assert holder_of(store) == NIGHTLY
+    with pytest.raises(ZeroDivisionError), lease.alone(store, OTHER, clock=clock):
+        raise ZeroDivisionError
+    take(store, NIGHTLY, clock)
+
+
+def test_a_lease_that_cannot_be_given_back_does_not_undo_what_was_done(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore()
+    with lease.alone(store, NIGHTLY, clock=clock):
+        store.fail_next("put_if", StoreUnreachable("no answer"))
+    assert "ends by itself: no answer" in caplog.text
+    assert holder_of(store) == NIGHTLY
+
+
 class Contended(MemoryStore):
     """Somebody else writes the lease between every read and write."""
 

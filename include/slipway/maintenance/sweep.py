@@ -1,0 +1,103 @@
+"""Removing what nobody needs, and saying what went and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from slipway.maintenance.places import Check, Place, delete_place
+from slipway.maintenance.survey import Survey
+from slipway.manifest import load
+from slipway.storage.base import ObjectInfo, ObjectStore
+
+ORPHAN_AGE = timedelta(hours=24)  # longer than any write takes
+
+# In this order, so that what refers goes before what it refers to: a kill in between leaves no reference to nothing.
+WHY = {
+    "runs": "copies of sources, plans and beginnings of runs that wrote nothing for {days} days; their results stay",
+    "evaluations": "of candidates that are not kept",
+    "differences": "between snapshots that are not kept",
+    "candidates": "no release was made of them and no kept checkpoint holds their documents",
+    "chunks": "no release and no kept checkpoint holds their documents",
+    "checkpoints": "not among the newest and older than {days} days",
+    "snapshots": "no release, checkpoint or run that is kept is built on them",
+    "documents": "older than {days} days; made again where they are needed",
+}
+ORPHANS, UNFINISHED = "orphans", "unfinished writes"
+WHY_ORPHANS = "named by no manifest: left by stages that were killed more than {hours:.0f} hours ago"
+WHY_UNFINISHED = "left by writes that were killed more than {hours:.0f} hours ago"
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What went of one kind, or would go: `places` (0 for single objects), objects and bytes, and why."""
+
+    kind: str
+    why: str
+    places: int
+    objects: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One sweep, at the moment `now` (UTC). With `dry_run` everything is said and nothing is removed."""
+
+    store: ObjectStore
+    now: datetime
+    days: int
+    check: Check
+    dry_run: bool
+
+    def unneeded(self, found: Survey, kept: set[str]) -> list[Removed]:
+        """Remove all sealed places that are not kept, releases and vectors apart."""
+        removed = []
+        for kind, why in WHY.items():
+            places = [found.places[path] for path in found.sealed(kind) if path not in kept]
+            if not self.dry_run:
+                for place in places:
+                    delete_place(self.store, place, self.check)
+            removed.append(_removed(kind, why.format(days=self.days), places))
+        return removed
+
+    def orphans(self, found: Survey, kept: set[str]) -> Removed:
+        """Remove objects that no manifest names and that are no longer being written."""
+        gone = {path for kind in WHY for path in found.sealed(kind)} - kept
+        places = [place for path, place in found.places.items() if path not in gone]
+        lost = [info for place in places for info in self._unnamed(place) if info.modified_at < self._since]
+        if not self.dry_run:
+            for info in lost:
+                self.check()
+                self.store.delete(info.key)
+        return Removed(ORPHANS, self._said(WHY_ORPHANS), 0, len(lost), sum(info.size_bytes for info in lost))
+
+    def unfinished(self) -> Removed:
+        """Remove what the store keeps of writes that were killed."""
+        objects = size = 0
+        for abandoned in self.store.abandoned(self._since):
+            objects, size = objects + 1, size + abandoned.size_bytes
+            if not self.dry_run:
+                self.check()
+                abandoned.discard()
+        return Removed(UNFINISHED, self._said(WHY_UNFINISHED), 0, objects, size)
+
+    @property
+    def _since(self) -> datetime:
+        return self.now - ORPHAN_AGE
+
+    def _said(self, why: str) -> str:
+        return why.format(hours=ORPHAN_AGE.total_seconds() / 3600)
+
+    def _unnamed(self, place: Place) -> Iterator[ObjectInfo]:
+        if place.manifest is not None and len(place.attempts) < 2:
+            return  # the one attempt is the one that was sealed
+        named = set()
+        if place.manifest is not None:
+            named = {place.manifest.key, *(sealed.key for sealed in load(self.store, place.path).objects)}
+        yield from (info for info in place.objects if info.key not in named)
+
+
+def _removed(kind: str, why: str, places: Sequence[Place]) -> Removed:
+    objects = sum(len(place.objects) for place in places)
+    return Removed(kind, why, len(places), objects, sum(place.size_bytes for place in places))
