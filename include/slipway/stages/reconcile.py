@@ -89,7 +89,7 @@ def _register(
     files: Mapping[str, Path],
     rows: pa.Table,
 ) -> None:
-    """Make `documents` and `chunks` (what the stages before made), `held` and `kept` (the candidate's documents, rows)."""
+    """Make `documents` and `chunks` (of the stages before), `held` and `kept` (the candidate's documents and rows)."""
     tables.view(session, "documents", fetch_parts(run.store, snapshot, "documents", run.scratch), DOCUMENTS)
     tables.view(session, "chunks", fetch_parts(run.store, chunks, "chunks", run.scratch), CHUNKS)
     documents = artifact.open_arrow(files[artifact.DOCUMENTS], artifact.DOCUMENTS_SCHEMA)
