@@ -8,6 +8,7 @@ grows.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,7 @@ def update(
     continued = continue_rows(fresh, base.rows, rows, scratch, revive=spec.is_hnsw)
     new = continued.appended
     attempt = Attempt(rows=continued.rows, added=len(new) + continued.revived, removed=len(continued.gone))
-    if _fired(attempt, _before(continued, base.built, settings)):
+    if _fired(attempt, _before(continued, base.built, spec, settings)):
         return attempt
     index = read(base.index)
     check_rows(index, live_rows(open_arrow(base.rows, ROWS_SCHEMA)))
@@ -107,13 +108,21 @@ def _fired(attempt: Attempt, triggers: Iterable[Trigger]) -> bool:
     return False
 
 
-def _before(continued: Continued, built: Built, settings: IndexUpdate) -> Iterable[Trigger]:
-    """What the rows alone tell. An update that costs as much as building is not worth its losses."""
+def _before(continued: Continued, built: Built, spec: Spec, settings: IndexUpdate) -> Iterable[Trigger]:
+    """What the rows alone tell: the share of tombstones, and seconds of an update against those of a build."""
     alive = len(continued.numbers)
     yield Trigger("tombstone_share", round(1 - alive / continued.rows, 6), settings.tombstone_share)
     training = max(built.seconds - built.seconds_per_vector * built.vectors, 0.0)
-    update_seconds = len(continued.appended) * built.seconds_per_vector
-    yield Trigger("cost", round(update_seconds, 6), round(training + alive * built.seconds_per_vector, 6))
+    seconds = len(continued.appended) * built.seconds_per_vector * _dearer(continued.rows, built, spec)
+    yield Trigger("cost", round(seconds, 6), round(training + alive * built.seconds_per_vector, 6))
+
+
+def _dearer(rows: int, built: Built, spec: Spec) -> float:
+    """How much dearer a vector is to add than it was on average when the index was built.
+
+    A graph's cost of one more vector grows with the logarithm of its size, whose mean while it grew was one less.
+    """
+    return math.log(max(rows, 3)) / max(math.log(built.vectors) - 1, 1) if spec.is_hnsw else 1.0
 
 
 def _errors(

@@ -89,7 +89,9 @@ def _register(
     files: Mapping[str, Path],
     rows: pa.Table,
 ) -> None:
-    """Make `documents` and `chunks` (of the stages before), `held` and `kept` (the candidate's documents and rows)."""
+    """Make `documents` and `chunks`, as the stages before made them, `held` (the candidate's documents) and `kept` (its
+    live rows).
+    """
     tables.view(session, "documents", fetch_parts(run.store, snapshot, "documents", run.scratch), DOCUMENTS)
     tables.view(session, "chunks", fetch_parts(run.store, chunks, "chunks", run.scratch), CHUNKS)
     documents = artifact.open_arrow(files[artifact.DOCUMENTS], artifact.DOCUMENTS_SCHEMA)

@@ -10,7 +10,7 @@ import pytest
 from slipway import vectors as vector_store
 from slipway.errors import CorruptObject, IndexRefused
 from slipway.index.artifact import DOCUMENTS_SCHEMA, ROWS_SCHEMA, open_arrow
-from slipway.index.payload import gather, write_documents, write_rows
+from slipway.index.payload import continue_rows, gather, write_documents, write_rows
 from slipway.records import CHUNKS, DOCUMENTS
 from slipway.storage.local import LocalStore
 from tests.support.memory_store import MemoryStore
@@ -127,3 +127,34 @@ def test_an_arrow_file_of_other_columns_is_corrupt(tmp_path: Path) -> None:
         CorruptObject, match=r"rows.arrow has columns \['chunk_hash'.*this version reads \['document_id"
     ):
         open_arrow(rows_file(tmp_path / "rows.arrow", ["a"]), DOCUMENTS_SCHEMA)
+
+
+def rows_with(path: Path, rows: list[tuple[str, list[int]]]) -> Path:
+    made = [{"chunk_hash": name, "documents": owners, "starts": owners, "ends": owners} for name, owners in rows]
+    write_arrow(path, pa.Table.from_pylist(made, ROWS_SCHEMA))
+    return path
+
+
+@pytest.mark.parametrize("revive", [True, False])
+def test_rows_keep_their_numbers(tmp_path: Path, revive: bool) -> None:
+    base = rows_with(tmp_path / "base.arrow", [("d", [0]), ("b", []), ("a", [1, 2]), ("f", [3])])
+    fresh = rows_with(tmp_path / "fresh.arrow", [("a", [7]), ("b", [5, 6]), ("c", [4]), ("d", [1]), ("e", [9])])
+    made = continue_rows(fresh, base, tmp_path / "rows.arrow", tmp_path, revive=revive)
+    rows = [
+        (row["chunk_hash"], row["documents"]) for row in open_arrow(tmp_path / "rows.arrow", ROWS_SCHEMA).to_pylist()
+    ]
+    if revive:
+        assert rows == [("d", [1]), ("b", [5, 6]), ("a", [7]), ("f", []), ("c", [4]), ("e", [9])]
+        assert (made.numbers.tolist(), made.appended.tolist(), made.revived) == ([2, 1, 4, 0, 5], [2, 4], 1)
+    else:
+        assert rows == [("d", [1]), ("b", []), ("a", [7]), ("f", []), ("b", [5, 6]), ("c", [4]), ("e", [9])]
+        assert (made.numbers.tolist(), made.appended.tolist(), made.revived) == ([2, 4, 5, 0, 6], [1, 2, 4], 0)
+    assert (made.gone.tolist(), made.base, made.rows) == ([3], 4, len(rows))
+    assert made.live.tolist() == [bool(owners) for _, owners in rows]
+
+
+def test_tombstones_need_no_vector(tmp_path: Path) -> None:
+    store = MemoryStore()
+    vector_store.write_part(store, "enc", ["a", "c"], unit_vectors(2), tmp_path / "making")
+    rows = rows_with(tmp_path / "rows.arrow", [("c", [0]), ("b", []), ("a", [1])])
+    assert (gather(store, "enc", rows, tmp_path / "v.npy", tmp_path) == unit_vectors(2)[[1, 0]]).all()

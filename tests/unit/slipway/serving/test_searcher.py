@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from slipway.errors import CorruptObject, InputError
 from slipway.index import artifact
 from slipway.index.artifact import DOCUMENTS_SCHEMA, ROWS_SCHEMA
+from slipway.index.build import read, write
+from slipway.index.update import remove
 from slipway.serving.searcher import SNIPPET, Searcher, snippet
 from tests.support.releases import (
     DIMENSION,
@@ -334,3 +336,38 @@ def test_a_snippet_shows_the_passage_that_was_found(tmp_path: Path) -> None:
     searcher = Searcher(files, {})
     assert [hit.snippet for hit in searcher.search(VECTORS[:1], 2)[0]] == ["bread", "日本語"]
     assert searcher.search(VECTORS[1:2], 1)[0][0].snippet == "x" * 9
+
+
+@pytest.mark.parametrize("factory", ["Flat", "HNSW16"])
+def test_a_tombstone_is_neither_found_nor_counted(tmp_path: Path, factory: str) -> None:
+    owners = [[row] if row % 3 else [] for row in range(30)]
+    searcher = a_searcher(tmp_path, VECTORS, owners=owners, documents=30, index_spec=spec(factory))
+    assert (searcher.vectors, searcher.rows) == (20, 30)
+    assert ids(searcher, VECTORS[3], 30) == [
+        f"doc-{row:05d}" for row in np.argsort(-(VECTORS @ VECTORS[3]), kind="stable") if row % 3
+    ]
+    rows = searcher.nearest_rows(VECTORS[:5], 10)[1]
+    assert rows.shape == (5, 10)
+    assert (rows % 3 > 0).all()
+
+
+def test_tombstones_all_around_a_query_do_not_hide_what_lies_behind(tmp_path: Path) -> None:
+    near = VECTORS[:1] + 0.01 * unit_vectors(2_000, seed=3)
+    owners = [[]] * 2_000 + [[row] for row in range(30)]
+    searcher = a_searcher(tmp_path, np.vstack([near, VECTORS]), owners=owners, documents=30)
+    assert ids(searcher, VECTORS[0], 1) == ["doc-00000"]
+    assert len(ids(searcher, VECTORS[0], 10)) == 10
+
+
+def test_an_inverted_file_holds_live_rows_only(tmp_path: Path) -> None:
+    owners = [[row] if row else [] for row in range(30)]
+    files = write_files(tmp_path, VECTORS, owners=owners, documents=30, index_spec=spec("IVF2,PQ8x4fs,RFlat"))
+    with pytest.raises(CorruptObject, match=r"the index holds 30 vectors, rows.arrow has 29 rows in use"):
+        Searcher(files, {})
+    index = read(files[artifact.INDEX])
+    remove(index, np.array([0]))
+    write(index, files[artifact.INDEX])
+    searcher = Searcher(files, {"nprobe": 2, "k_factor_rf": 30})
+    assert (searcher.vectors, searcher.rows) == (29, 30)
+    assert ids(searcher, VECTORS[0], 30)[0] != "doc-00000"
+    assert len(ids(searcher, VECTORS[0], 30)) == 29
