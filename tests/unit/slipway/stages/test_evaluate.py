@@ -18,7 +18,7 @@ from slipway.stages.evaluate import evaluate
 from slipway.stages.index import index
 from tests.support.encoders import FakeEncoder, model_folder
 from tests.support.memory_store import MemoryStore
-from tests.unit.slipway.stages.index_run import TEXTS, a_run, changed, embedded, use_fake_encoder
+from tests.unit.slipway.stages.index_run import TEXTS, a_run, changed, embedded, go_live, use_fake_encoder
 
 
 @pytest.fixture
@@ -199,3 +199,38 @@ def test_a_slow_moment_is_measured_anew_by_the_next_run(
     assert slow.facts["metrics"]["p95_ms"] == 2.0
     assert again.facts["metrics"]["p95_ms"] == 0.2
     assert evaluate(run, candidate).place == again.place
+
+
+PATIENT = {"tombstone_share": 0.9, "recall_loss": 1, "imbalance": 1e9, "error_growth": 1e9}
+
+
+@pytest.mark.parametrize("factory", ["HNSW16", "IVF4,PQ2x4fs,RFlat"])
+def test_an_updated_index_is_judged_by_its_live_rows_alone(run: Run, tmp_path: Path, factory: str) -> None:
+    """Queries that are texts of removed documents: what is nearest to them is gone, and neither found nor missed."""
+    search = {"ef_search": 64} if factory == "HNSW16" else {"nprobe": 4, "refine_factor": 20}
+    queries = [query(number, TEXTS[number], 0) for number in range(40)]
+    tuning = [query(100 + number, TEXTS[number], 0, part="tuning") for number in range(25)]
+    settings = {"spec": factory, "update": PATIENT, "search": search}
+    run = with_golden(run, tmp_path, *queries, *tuning, index=settings)
+    go_live(run, index(run, embedded(run)))
+    candidate = index(run, embedded(run, TEXTS[20:]))
+    assert (candidate.facts["update"]["kind"], candidate.counts["tombstones"]) == ("updated", 20)
+    evaluation = evaluate(run, candidate)
+    metrics = evaluation.facts["metrics"]
+    assert (metrics["vectors"], metrics["documents"]) == (40, 40)
+    assert metrics["recall_at_1"] == metrics["recall_at_10"] == 1.0
+    anew = evaluate(
+        run, index(changed(run, index=settings | {"update": {"enabled": False}}), embedded(run, TEXTS[20:]))
+    )
+    for name in ("recall_at_1", "recall_at_10", "ndcg_at_10", "mrr_at_10", "exact_ndcg_at_10"):
+        assert metrics[name] == pytest.approx(anew.facts["metrics"][name], abs=0.01)
+    assert evaluation.facts["parameters_reason"].endswith("25 tuning queries (1.000)")
+
+
+def test_smoke_queries_of_an_updated_index_are_live_texts(run: Run) -> None:
+    run = changed(run, index={"spec": "HNSW16", "update": PATIENT})
+    go_live(run, index(run, embedded(run)))
+    candidate = index(run, embedded(run, TEXTS[20:]))
+    smoke = read(run, evaluate(run, candidate), artifact.SMOKE)
+    assert len(smoke) == 20
+    assert all(one["scores"][0] == pytest.approx(1, abs=1e-4) for one in smoke)  # each is a text that is there
