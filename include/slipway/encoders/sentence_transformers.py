@@ -82,6 +82,6 @@ def _limit_tokens(model: SentenceTransformer, most: int) -> None:
     A static model, which averages token embeddings, has no length to set: its tokenizer cuts.
     """
     if model.max_seq_length == math.inf:
-        model[0].tokenizer.enable_truncation(most)
+        model.tokenizer.enable_truncation(most)
     else:
         model.max_seq_length = most
