@@ -55,7 +55,10 @@ class YearlyNights:
         self._unchanged()
         columns = ("night", "added", "changed", "deleted", "unchanged", "embedded", "new texts", "reused")
         self._report.table(columns, self._rows)
-        self._report.say("")
+        self._report.say(
+            "\nSeconds by stage, in one process: the first night loads the encoder, and the last edition's finds what "
+            "the refused run had read and compared.\n"
+        )
         self._report.seconds(self._seconds, self._wall)
         return self.made
 

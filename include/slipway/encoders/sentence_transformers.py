@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -82,6 +82,6 @@ def _limit_tokens(model: SentenceTransformer, most: int) -> None:
     A static model, which averages token embeddings, has no length to set: its tokenizer cuts.
     """
     if model.max_seq_length == math.inf:
-        cast("Any", model[0]).tokenizer.enable_truncation(most)
+        model.tokenizer.enable_truncation(most)
     else:
         model.max_seq_length = most
