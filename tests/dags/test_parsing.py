@@ -37,16 +37,18 @@ def describe(folder, name, **fields):
     (folder / f"{name}.yaml").write_text(text)
 
 
-def test_there_is_one_nightly_dag_for_each_collection_and_no_import_error(shipped):
+def test_there_is_a_nightly_and_a_maintenance_dag_for_each_collection_and_no_import_error(shipped):
     assert not shipped.import_errors
-    assert set(shipped.dag_ids) == {"pydocs__nightly"}
+    assert set(shipped.dag_ids) == {"pydocs__nightly", "pydocs__maintenance"}
 
 
-def test_two_collections_give_two_dags(collections):
+def test_two_collections_give_two_dags_each(collections):
     describe(collections, "first")
     describe(collections, "second")
     bag = parse()
-    assert set(bag.dag_ids) == {"first__nightly", "second__nightly"}
+    assert set(bag.dag_ids) == {
+        f"{name}__{kind}" for name in ("first", "second") for kind in ("nightly", "maintenance")
+    }
     assert not bag.import_errors
 
 
@@ -54,7 +56,7 @@ def test_a_broken_collection_file_is_an_import_error_and_takes_no_other_dag_down
     describe(collections, "good")
     describe(collections, "bad", chunk="{tokens: many}")
     bag = parse()
-    assert set(bag.dag_ids) == {"good__nightly"}
+    assert set(bag.dag_ids) == {"good__nightly", "good__maintenance"}
     [(file, message)] = bag.import_errors.items()
     assert file.endswith("collections_check.py")
     assert "bad.yaml: field chunk.tokens: got 'many'" in message
@@ -84,7 +86,7 @@ def test_parsing_imports_nothing_heavy_that_airflow_does_not_import_itself(colle
     airflow = "import airflow.sdk, airflow.sdk.exceptions"
     dags = "\n".join(
         f"import runpy; runpy.run_path({str(ROOT / 'dags' / name)!r})"
-        for name in ("nightly.py", "collections_check.py")
+        for name in ("nightly.py", "maintenance.py", "collections_check.py")
     )
     assert imported(airflow + "\n" + dags) - imported(airflow) == set()
 
@@ -188,3 +190,22 @@ def test_the_release_produces_the_collections_asset(shipped):
     [asset] = shipped.dags["pydocs__nightly"].get_task("release").outlets
     assert asset.name == "slipway/pydocs/release"
     assert asset.uri.rstrip("/") == "slipway://pydocs/release"
+
+
+def test_the_maintenance_waits_for_hours_while_a_run_is_at_work(shipped):
+    [task] = shipped.dags["pydocs__maintenance"].tasks
+    assert task.retry_exponential_backoff
+    assert task.retries * task.max_retry_delay >= timedelta(hours=6)
+    assert timedelta(0) < task.execution_timeout <= timedelta(hours=6)
+    assert "Red?" in task.doc_md
+    assert f"| `{task.task_id}` |" in shipped.dags["pydocs__maintenance"].doc_md
+
+
+def test_the_maintenance_runs_once_at_a_time_on_the_collections_schedule(collections):
+    describe(collections, "weekly")
+    describe(collections, "asked", maintenance="{schedule: null}")
+    dags = parse().dags
+    assert dags["weekly__maintenance"].max_active_runs == 1
+    assert not dags["weekly__maintenance"].catchup
+    assert dags["weekly__maintenance"].timetable.expression == "45 12 * * 0"
+    assert dags["asked__maintenance"].timetable.can_be_scheduled is False

@@ -81,8 +81,10 @@ class History:
     def _snapshot(self, run: Run, ids: list[int]) -> Manifest:
         """Every second night gives another snapshot of the same documents: its rejected rows differ, say."""
         place = layout.snapshot(fingerprint(ids, self.nights % 2))
-        made = self._small(place, "snapshot", {"ids": ids}, content=fingerprint(ids))
         base = newest(self.store)
+        made = self._small(
+            place, "snapshot", {"ids": ids}, content=fingerprint(ids), base=base.snapshot if base else None
+        )
         difference = layout.difference(base.snapshot.rpartition("/")[2] if base else None, made.fingerprint)
         baseline = base.snapshot if base else None
         self._small(difference, "difference", {}, snapshot=place, baseline=baseline)

@@ -40,7 +40,12 @@ class Maintained:
 
     def as_json(self) -> dict[str, Any]:
         """All of it, for people and scripts."""
-        return {**asdict(self), "bytes_freed": self.bytes_freed}
+        return {
+            "dry_run": self.dry_run,
+            "removed": [asdict(one) for one in self.removed],
+            "compacted": [asdict(one) for one in self.compacted],
+            "bytes_freed": self.bytes_freed,
+        }
 
 
 def maintain_alone(run: Run, holder: lease.Holder, *, take_over: bool = False) -> Maintained:

@@ -31,6 +31,7 @@ from slipway.storage.base import ObjectStore
 
 SMALL_BYTES = 64 << 20  # of vectors: smaller parts are merged
 TARGET_BYTES = 256 << 20  # of vectors, at most, in a merged part
+OBJECTS = 3  # of a part: hashes, vectors and manifest
 DROPPED_SHARE = 0.1  # of a large part's rows, from which on it is rewritten
 
 HASH = pa.schema([pa.field("chunk_hash", pa.string(), nullable=False)])
@@ -58,13 +59,19 @@ WHERE NOT repeated AND NOT unwanted ORDER BY merge, turn, offset_in_part
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What became of one encoder's parts: rows that nobody wanted, rows that stood twice, and bytes of what went."""
+    """What became of one encoder's parts.
+
+    `merged` parts became fewer. Of the rows, some were `unwanted` and some `repeated`. `objects` is how many fewer
+    there are, `bytes_freed` the bytes of what is there no more.
+    """
 
     encoder: str
     parts_before: int
     parts_after: int
+    merged: int
     unwanted: int
     repeated: int
+    objects: int
     bytes_freed: int
 
 
@@ -136,8 +143,10 @@ class Compaction:
             encoder=self.encoder,
             parts_before=len(parts),
             parts_after=len(parts) - len(gone) + len(merges),
+            merged=len(rewritten),
             unwanted=unwanted,
             repeated=sum(one.dropped for one in gone) - unwanted,
+            objects=sum(len(one.part.place.objects) for one in gone) - OBJECTS * len(merges),
             bytes_freed=sum(one.part.place.size_bytes for one in emptied)
             + sum(one.dropped * one.part.row_bytes for one in rewritten),
         )

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from slipway import layout, tables
 from slipway.chunking import Chunker
 from slipway.encoders import Model, find_model
-from slipway.manifest import Draft, Manifest, find, fingerprint, load
+from slipway.manifest import Draft, Manifest, find, fingerprint
 from slipway.parts import PartWriter, fetch_parts
 from slipway.records import CHUNKS, SNAPSHOT
 from slipway.run import Run
@@ -69,11 +69,12 @@ def _earlier(run: Run, model: Model, snapshot: Manifest) -> Manifest | None:
     """The chunks of the nearest ancestor of the snapshot that was cut the same way, if there are any."""
     for _ in range(ANCESTORS):
         base = snapshot.facts["base"]
-        if base is None:
+        ancestor = find(run.store, base) if base else None
+        if ancestor is None:  # there was none, or maintenance removed it, as nothing but this asks for it
             return None
-        snapshot = load(run.store, base)
-        if found := find(run.store, _place(run, model, snapshot)):
+        if found := find(run.store, _place(run, model, ancestor)):
             return found
+        snapshot = ancestor
     return None
 
 

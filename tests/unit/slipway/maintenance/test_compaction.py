@@ -85,7 +85,8 @@ def test_small_parts_become_one_and_no_object_of_theirs_stays(store: ObjectStore
     for first in (1, 4, 7):
         add_part(store, tmp_path, first, first + 1, first + 2)
     done = compact(store, tmp_path)
-    assert (done.parts_before, done.parts_after, done.unwanted, done.repeated) == (3, 1, 0, 0)
+    assert (done.parts_before, done.parts_after, done.merged, done.unwanted, done.repeated) == (3, 1, 3, 0, 0)
+    assert done.objects == 3 * 3 - 3
     assert stored(store, tmp_path).keys() == set(range(1, 10))
     [name] = names(store)
     assert name.startswith("compact-")

@@ -131,3 +131,8 @@ def test_bad_input_a_missing_model_ends_the_stage_and_seals_nothing(run: Run, tm
     with pytest.raises(EncoderError, match=r"has no tokenizer.json"):
         chunk(run, snapshot)
     assert list(run.store.list("chunks/")) == []
+
+
+def test_an_ancestor_that_maintenance_removed_is_no_error(run: Run) -> None:
+    made = chunk(run, a_snapshot(run, DOCUMENTS, base="snapshots/removed"))
+    assert made.counts["documents"] == made.facts["cut"] == len(DOCUMENTS)

@@ -19,7 +19,7 @@ from slipway.stages.embed import embed
 from slipway.stages.plan import plan
 from tests.support.encoders import FakeEncoder
 from tests.support.memory_store import MemoryStore
-from tests.unit.slipway.stages.embedding_run import a_run, chunks_of
+from tests.unit.slipway.stages.embedding_run import a_difference, a_run, chunks_of
 
 TOKENS = {f"{number:032x}": 100 + number for number in range(20)}
 
@@ -43,7 +43,7 @@ def load_as(monkeypatch: pytest.MonkeyPatch, encoder: TextEncoder) -> None:
 
 
 def planned(run: Run) -> Manifest:
-    return plan(run, chunks_of(run, TOKENS))
+    return plan(run, chunks_of(run, TOKENS), a_difference(run))
 
 
 def stored(run: Run) -> dict[str, np.ndarray]:
@@ -142,7 +142,7 @@ def test_shards_together_embed_every_chunk_once(run: Run, encoder: FakeEncoder) 
     assert len(shards) == 3
     assert sum(embed(run, made, shard).embedded for shard in shards) == 20
     assert stored(run).keys() == TOKENS.keys()
-    assert plan(a_run(run.store, run.scratch.parent, "run-2"), chunks_of(run, TOKENS)).counts["to_embed"] == 0
+    assert planned(a_run(run.store, run.scratch.parent, "run-2")).counts["to_embed"] == 0
 
 
 def test_progress_counts_chunks(run: Run, encoder: FakeEncoder) -> None:

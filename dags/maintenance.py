@@ -1,0 +1,8 @@
+"""The DAG `<collection>__maintenance`, one per sound collection file: keeps its store from growing for ever."""
+
+from slipway_airflow.collections import good_collections
+from slipway_airflow.maintenance import RETRIES, maintain, maintenance_dag
+
+for each in good_collections():
+    with maintenance_dag(each):
+        maintain.override(retries=RETRIES)()
