@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from slipway.errors import InputError, SlipwayError, SourceDenied, SourceInterrupted, SourceSchemaError
 from slipway.config import SqlSource
+from slipway.errors import InputError, SlipwayError, SourceDenied, SourceInterrupted, SourceSchemaError
 from slipway.run import Connection
 from slipway.sources.adbc import AdbcDatabase, libpq_uri
 from slipway.sources.alchemy import AlchemyDatabase
