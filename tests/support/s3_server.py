@@ -13,6 +13,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,13 @@ def make_test_client(endpoint_url: str, attempts: int = 1) -> S3Client:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     """One server for the whole test session, on a free port of this machine; make a bucket of your own."""
+    with running() as server:
+        yield server
+
+
+@contextmanager
+def running() -> Iterator[S3Server]:
+    """A server on threads of this process, for a `with` block."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -50,7 +50,7 @@ class IcebergReading:
 
     def __init__(self, source: IcebergSource, since: Position | None) -> None:
         self._source, self._given = source, since
-        self._failures = TableFailures(self._where, _secrets(source.catalog))
+        self._failures = TableFailures(self._where, ())
         self.full, self.reason = True, ""
         self.position: Position | None = None
         self._read = 0
@@ -61,7 +61,9 @@ class IcebergReading:
 
     def __enter__(self) -> IcebergReading:
         with self._told():
-            self._table: Table = load_catalog(self._source.catalog).load_table(self._source.table)
+            properties = Config().get_catalog_config(self._source.catalog) or {}
+            self._failures = TableFailures(self._where, _secrets(properties))
+            self._table: Table = load_catalog(self._source.catalog, **properties).load_table(self._source.table)
             self._snapshot: Snapshot | None = self._table.current_snapshot()
             self._failures.check_columns(self._source.columns, [field.name for field in self._table.schema().fields])
             self._decide()
@@ -182,7 +184,6 @@ class IcebergReading:
             yield from with_ids(self._batches(self._all_files()), self._source.id, ids)
 
 
-def _secrets(catalog: str) -> list[str]:
+def _secrets(properties: Mapping[str, object]) -> list[str]:
     """What must never be shown of a catalog's properties."""
-    properties = Config().get_catalog_config(catalog) or {}
     return [str(value) for key, value in properties.items() if _SECRET.search(key) or "@" in str(value)]
