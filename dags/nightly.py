@@ -8,12 +8,13 @@ from slipway_airflow.assets import release_asset
 from slipway_airflow.collections import good_collections
 from slipway_airflow.nightly import nightly_dag
 from slipway_airflow.pools import embed_pool
+from slipway_airflow.steps import WAITING_RETRIES
 
 
 def nightly(collection: Collection) -> DAG:
     """The table of contents of a run. What each task does, and what to do when it is red, stands in its docstring."""
     with nightly_dag(collection) as dag:
-        began = tasks.preflight()
+        began = tasks.preflight.override(retries=WAITING_RETRIES)()
         raw = tasks.extract.expand(source=[source.name for source in collection.sources])
         documents = tasks.clean.expand(raw=raw)
         snapshot = tasks.snapshot(documents)

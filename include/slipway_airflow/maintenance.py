@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from slipway.config import Collection
 
 MAINTENANCE = "maintenance"
-RETRIES = 40  # ten minutes apart at most: it waits for a run at work for more than six hours
 
 PAGE = """
 ### {collection}: maintenance of the store

@@ -24,7 +24,7 @@ changed, and what is finished is not done twice: **clearing a red task and letti
 
 | task | does |
 |---|---|
-| `preflight` | finds wrong settings, a missing connection, model or golden file, before any work |
+| `preflight` | waits for other runs; finds wrong settings, a missing connection, model or golden file |
 | `extract` | reads what changed in a source, or every row; one mapped task a source |
 | `clean` | turns rows into documents; rejected rows are kept with their reason |
 | `snapshot` | one state of the whole collection, without duplicates |

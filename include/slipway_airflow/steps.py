@@ -14,6 +14,7 @@ from airflow.sdk import get_current_context, task
 from slipway_airflow.failures import describe, task_failures
 
 RETRIES = 2
+WAITING_RETRIES = 40  # ten minutes apart at most: the first task waits for another run, or for the store, half a night
 FIRST_RETRY = timedelta(seconds=30)
 LAST_RETRY = timedelta(minutes=10)
 

@@ -12,7 +12,7 @@ from tests.dags.conftest import ROOT
 HEAVY = ("torch", "sentence_transformers", "transformers", "faiss", "boto3", "pandas", "pyarrow", "duckdb", "numpy")
 ORDER = (
     "preflight", "extract", "clean", "snapshot", "compare", "chunk",
-    "plan", "embed", "index", "evaluate", "gate", "release", "report",
+    "plan", "embed", "index", "reconcile", "evaluate", "gate", "release", "report",
 )  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def test_the_stages_follow_each_other_in_the_pipelines_order(shipped):
 
 def test_a_release_needs_a_passed_gate_and_the_gate_an_evaluation(shipped):
     dag = shipped.dags["pydocs__nightly"]
-    for task_id, upstream in (("release", "gate"), ("gate", "evaluate"), ("evaluate", "index")):
+    for task_id, upstream in (("release", "gate"), ("gate", "evaluate"), ("evaluate", "reconcile")):
         task = dag.get_task(task_id)
         assert upstream in task.upstream_task_ids
         assert task.trigger_rule == "all_success"
@@ -127,7 +127,7 @@ def test_the_report_runs_whatever_happened_and_does_not_colour_the_run(shipped):
 
 def test_every_task_has_retries_with_backoff_a_time_limit_and_a_page(shipped):
     for task in shipped.dags["pydocs__nightly"].tasks:
-        assert task.retries == 2, task.task_id
+        assert task.retries == (40 if task.task_id == "preflight" else 2), task.task_id
         assert task.retry_exponential_backoff, task.task_id
         assert timedelta(0) < task.execution_timeout <= timedelta(hours=6), task.task_id
         assert "Red?" in task.doc_md, task.task_id
@@ -155,7 +155,8 @@ def test_a_collection_without_a_schedule_runs_by_hand_only(collections):
 
 def test_every_parameter_of_the_form_has_a_title_and_a_description(shipped):
     params = shipped.dags["pydocs__nightly"].params
-    assert set(params) == {"reason", "allow_deletes", "allow_encoder_change"}
+    allowed = {"allow_deletes", "allow_changes", "allow_over_budget", "allow_encoder_change"}
+    assert set(params) == {"reason", "full", *allowed}
     for name in params:
         schema = params.get_param(name).schema
         assert schema["title"]
