@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyiceberg.catalog import load_catalog
@@ -61,7 +61,7 @@ class IcebergReading:
 
     def __enter__(self) -> IcebergReading:
         with self._told():
-            properties = Config().get_catalog_config(self._source.catalog) or {}
+            properties: dict[str, Any] = dict(Config().get_catalog_config(self._source.catalog) or {})
             self._failures = TableFailures(self._where, _secrets(properties))
             self._table: Table = load_catalog(self._source.catalog, **properties).load_table(self._source.table)
             self._snapshot: Snapshot | None = self._table.current_snapshot()
