@@ -139,7 +139,7 @@ class AlchemyDatabase:
         name = str(self._source.updated_at)
         column: sa.ColumnClause[Any] = sa.column(name)
         with self._told():
-            first = sa.select(column).select_from(self._place()).where(column.is_not(None)).limit(1)
+            first = sa.select(column).select_from(self._place(parameters=True)).where(column.is_not(None)).limit(1)
             value = self._database.execute(first).scalar()
         tracker = Tracker(self.where, name, None)
         tracker.see(value)

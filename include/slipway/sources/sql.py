@@ -116,7 +116,7 @@ class SqlReading:
         column = self._source.updated_at
         if given.get("kind") != watermark.KIND:
             return f"the source was last read by {given.get('kind')}, and now by the column {column}"
-        if given.get("of") != _subject(self._source):
+        if given.get("of") != subject(self._source):
             return "table, query, connection, id or updated_at is another than in the last reading"
         if self._kind is None:
             return f"no row has a value in {column}"
@@ -149,7 +149,7 @@ class SqlReading:
     def _reached(self, largest: Stamp | None) -> Position | None:
         since = None if self.full else self._since
         reached = watermark.position(largest, since, self._latest, self._kind)
-        return None if reached is None else {**reached, "of": _subject(self._source)}
+        return None if reached is None else {**reached, "of": subject(self._source)}
 
     def deleted_ids(self) -> Iterator[pa.RecordBatch]:
         """See `Reading`: a database keeps no list of what was deleted."""
@@ -175,7 +175,7 @@ class SqlReading:
         return stream
 
 
-def _subject(source: SqlSource) -> str:
+def subject(source: SqlSource) -> str:
     """What a watermark is about, as a hash: of another query it would say nothing."""
     return fingerprint(source.connection, source.table, source.query, source.id, source.updated_at)
 

@@ -58,11 +58,8 @@ def test_other_databases_are_read_by_sqlalchemy() -> None:
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    program = (
-        "import sys, slipway.sources, slipway.connections;"
-        "heavy = 'pyarrow sqlalchemy adbc_driver_manager pandas boto3 deltalake pyiceberg'.split();"
-        "print([m for m in heavy if m in sys.modules])"
-    )
+    heavy = ("pyarrow", "sqlalchemy", "adbc_driver_manager", "pandas", "boto3", "deltalake", "pyiceberg")
+    program = f"import sys, slipway.sources, slipway.connections; print([m for m in {heavy} if m in sys.modules])"
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
