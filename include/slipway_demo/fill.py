@@ -33,6 +33,17 @@ CREATE TABLE documents (
     updated_at TEXT
 )
 """
+# who edits a row by hand need not think of updated_at
+TOUCHED = """
+CREATE TRIGGER touched AFTER UPDATE ON documents WHEN new.updated_at = old.updated_at
+BEGIN UPDATE documents SET updated_at = strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now') WHERE id = new.id; END
+"""
+# of two fills, rows that stayed as they were keep their timestamp
+KEEP_TIMES = """
+UPDATE documents SET updated_at = old.updated_at FROM before.documents AS old
+WHERE documents.id = old.id AND documents.name = old.name AND documents.signature = old.signature
+    AND documents.doc = old.doc AND documents.package = old.package AND documents.kind = old.kind
+"""
 
 
 def fill(folder: Path) -> dict[str, int]:
@@ -71,7 +82,7 @@ def fingerprint() -> str:
 
 
 def updated_at(identifier: str) -> str:
-    """A timestamp (ISO 8601, UTC) that depends on the id alone: spread over `DAYS` days, equal on every machine."""
+    """When a row was written, in the first fill (ISO 8601, UTC): by its id, spread over `DAYS` days."""
     seconds = zlib.crc32(identifier.encode()) % (DAYS * 86_400)
     return (FIRST_DAY + timedelta(seconds=seconds)).isoformat()
 
@@ -89,13 +100,21 @@ def _read_sources() -> tuple[list[ApiRow], list[GuideRow]]:
 
 
 def _write_database(path: Path, rows: Sequence[ApiRow]) -> None:
+    """A new file in place of the old one. Rows that are new in it, or changed, are stamped with this moment."""
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
+    now = datetime.now(UTC).isoformat(timespec="seconds") if path.is_file() else None
     connection = sqlite3.connect(partial)
     try:
+        if now:
+            connection.execute("ATTACH ? AS before", (str(path),))
         with connection:
             connection.execute(API_TABLE)
-            connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_api_values, rows))
+            values = ((*_api_values(row), now or updated_at(row.id)) for row in rows)
+            connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+            if now:
+                connection.execute(KEEP_TIMES)
+            connection.execute(TOUCHED)
     finally:
         connection.close()
     partial.replace(path)
@@ -111,7 +130,6 @@ def _api_values(row: ApiRow) -> tuple[str | int, ...]:
         row.doc,
         row.path,
         row.line,
-        updated_at(row.id),
     )
 
 

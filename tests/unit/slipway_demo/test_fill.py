@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from slipway_demo import fill as fill_module
+from slipway_demo.docstrings import ApiRow
 from slipway_demo.fill import fill, main
 from slipway_demo.modules import PackageNotInstalled, package_location
 
@@ -72,6 +73,30 @@ def test_no_test_private_or_vendored_code_is_read(filled: Path) -> None:
         identifier, path = str(row[0]), str(row[6])
         assert not any(part.startswith("_") for part in identifier.split(".")), identifier
         assert not {"tests", "_vendor", "externals"} & set(path.split("/")), path
+
+
+def _api_row(name: str, doc: str) -> ApiRow:
+    return ApiRow(id=name, package="p", kind="function", name=name, signature="()", doc=doc, path="p.py", line=1)
+
+
+def test_a_fill_over_another_stamps_only_what_changed(tmp_path: Path) -> None:
+    path = tmp_path / "pydocs.db"
+    fill_module._write_database(path, [_api_row("a", "old"), _api_row("b", "same")])
+    before = {row[0]: row[8] for row in _rows(tmp_path)}
+    assert before == {"a": fill_module.updated_at("a"), "b": fill_module.updated_at("b")}
+    fill_module._write_database(path, [_api_row("a", "new"), _api_row("b", "same"), _api_row("c", "new")])
+    after = {row[0]: row[8] for row in _rows(tmp_path)}
+    assert after["b"] == before["b"]
+    assert after["a"] == after["c"] > max(before.values())
+
+
+def test_a_row_edited_by_hand_is_stamped(tmp_path: Path) -> None:
+    fill_module._write_database(tmp_path / "pydocs.db", [_api_row("a", "old"), _api_row("b", "same")])
+    connection = sqlite3.connect(tmp_path / "pydocs.db", isolation_level=None)
+    connection.execute("UPDATE documents SET doc = 'new' WHERE id = 'a'")
+    connection.close()
+    times = {row[0]: row[8] for row in _rows(tmp_path)}
+    assert times["a"] > times["b"] == fill_module.updated_at("b")
 
 
 def test_a_second_fill_leaves_everything_alone(filled: Path) -> None:
