@@ -126,16 +126,14 @@ class AdbcDatabase:
         return ", ".join(map(_selected, self._fields.values()))
 
     def _in_ranges(self, ranges: Sequence[Range]) -> str:
-        name = str(self._source.updated_at)
-        kind, column = _kind(self._fields[name]), quoted(name)
-        compared = f'{column} COLLATE "C"' if kind is Kind.TEXT else column
-        return " OR ".join([f"{column} IS NULL", *(self._in_range(compared, each) for each in ranges)])
+        column = quoted(str(self._source.updated_at))
+        return " OR ".join([f"{column} IS NULL", *(self._in_range(column, each) for each in ranges)])
 
-    def _in_range(self, compared: str, bounds: Range) -> str:
+    def _in_range(self, column: str, bounds: Range) -> str:
         kind = self._fields[str(self._source.updated_at)].type
         low, high = bounds
-        upper = "" if high is None else f" AND {compared} < {_literal(high, kind)}"
-        return f"({compared} >= {_literal(low, kind)}{upper})"
+        upper = "" if high is None else f" AND {column} < {_literal(high, kind)}"
+        return f"({column} >= {_literal(low, kind)}{upper})"
 
     def _stream(self, query: str, tracker: Tracker | None = None) -> Generator[pa.RecordBatch, None, None]:
         with self._told(), self._database.cursor() as cursor:

@@ -183,10 +183,8 @@ class AlchemyDatabase:
 
     def _in_ranges(self, ranges: Sequence[Range]) -> sa.ColumnElement[bool]:
         column: sa.ColumnClause[Any] = sa.column(str(self._source.updated_at))
-        is_text = isinstance(ranges[0][0], str) and self._dialect == "postgresql"
-        compared: sa.ColumnElement[Any] = sa.collate(column, "C") if is_text else column
         inside = [
-            sa.and_(compared >= self._bound(low), *([] if high is None else [compared < self._bound(high)]))
+            sa.and_(column >= self._bound(low), *([] if high is None else [column < self._bound(high)]))
             for low, high in ranges
         ]
         return sa.or_(column.is_(None), *inside)

@@ -142,6 +142,17 @@ class TestSqlite:
             assert sorted(each["id"] for each in dicts(reading.all_ids())) == [1, 2]
             assert dicts(reading.rows_of([2])) == [{"id": 2, "at": "2026-01-30 09:00:00"}]
 
+    def test_all_streams_see_one_snapshot(self, database: sqlite3.Connection, tmp_path: Path, read: Read) -> None:
+        database.execute("PRAGMA journal_mode = WAL")
+        self.put(database, _1=5)
+        source = sql_source(["id"], table="docs", updated_at="at")
+
+        with open_sql(connection(f"sqlite:///{tmp_path}/docs.db"), source, read().position) as reading:
+            dicts(reading.rows())
+            self.put(database, _2=9)
+            assert dicts(reading.all_ids()) == [{"id": 1}]
+            assert dicts(reading.rows_of([2])) == []
+
     def test_no_id_scan_when_not_asked_for(self, database: sqlite3.Connection, read: Read) -> None:
         self.put(database, _1=5)
 
@@ -296,6 +307,13 @@ class TestPostgres:
 
         assert first.position["value"] == "2026-01-30T00:00:00+00:00"
         assert second.ids == [1, 3]
+
+    def test_infinity_through_sqlalchemy_is_refused(self, postgres: Postgres) -> None:
+        self.make(postgres, "timestamptz", "2026-01-30", "infinity")
+        source = sql_source(["id"], table="stamped", updated_at="at")
+
+        with pytest.raises(SourceSchemaError, match=r"refused the query.*10K"):
+            Night(SqlReading(AlchemyDatabase(self.place(postgres), source), source, None))
 
     def test_a_query_is_wrapped_with_its_signs_and_comments(self, postgres: Postgres, read: Read) -> None:
         self.make(postgres, "timestamptz", "2026-01-30", "2026-01-31")
