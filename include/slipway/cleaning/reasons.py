@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+TOMBSTONE = "tombstone"
 MISSING_ID = "missing_id"
 LONG_ID = "long_id"
 DUPLICATE_ID = "duplicate_id"
@@ -15,6 +16,7 @@ DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near_duplicate"
 
 MEANINGS: dict[str, str] = {
+    TOMBSTONE: "the source's tombstone column marks the row as deleted",
     MISSING_ID: "the id column is null, not a number, or blank",
     LONG_ID: "the id has more than 500 characters",
     DUPLICATE_ID: "another row of the same source has the same id and was kept",
@@ -28,5 +30,5 @@ MEANINGS: dict[str, str] = {
     NEAR_DUPLICATE: "a document with a smaller id has nearly the same text (clean.near_threshold) and was kept",
 }
 
-REPEATS = frozenset({DUPLICATE, NEAR_DUPLICATE})
-"""Good rows that say again what another says. The breaker on rejected rows does not count them."""
+HARMLESS = frozenset({TOMBSTONE, DUPLICATE, NEAR_DUPLICATE})
+"""Deleted rows, and good rows that say again what another says. The breaker on rejected rows does not count them."""

@@ -10,7 +10,7 @@ from slipway.cleaning import reasons
 from slipway.cleaning.html import strip_html
 from slipway.cleaning.language import Languages
 from slipway.cleaning.text import BLANK, excerpt, one_line, repair, tidy
-from slipway.cleaning.values import NotUtf8, as_text, json_object
+from slipway.cleaning.values import NotUtf8, as_text, is_null, json_object
 from slipway.config.collection import AnySource, Clean, template_fields
 
 ID_CHARACTERS = 500
@@ -56,6 +56,13 @@ def document_id(source: str, key: object) -> str | None:
     return f"{source}:{plain}" if plain and len(plain) <= ID_CHARACTERS else None
 
 
+def is_tombstone(value: object) -> bool:
+    """Whether a tombstone column's value says that the row is deleted: not null, false, 0, empty, or such a word."""
+    if isinstance(value, str):
+        return value.strip().lower() not in ("", "0", "false", "f", "no", "n")
+    return not is_null(value) and bool(value)
+
+
 def text_hash(*texts: str) -> str:
     """32 hex digits that name the texts, which hold no NUL."""
     return blake2b("\0".join(texts).encode(), digest_size=16).hexdigest()
@@ -77,6 +84,7 @@ class RowCleaner:
         document_id = None
         try:
             document_id = f"{self._source.name}:{self._id(row)}"
+            self._check_alive(row)
             return self._document(document_id, row)
         except _Turned as turned:
             return Rejection(document_id, turned.reason, turned.detail, self._excerpt(row))
@@ -91,6 +99,11 @@ class RowCleaner:
                 reasons.LONG_ID, f"column {self._source.id} has {len(plain):,} characters, the limit is {ID_CHARACTERS}"
             )
         return plain
+
+    def _check_alive(self, row: Mapping[str, object]) -> None:
+        column = self._source.tombstone
+        if column is not None and is_tombstone(row[column]):
+            raise _Turned(reasons.TOMBSTONE, f"column {column} is {_shown(row[column])}")
 
     def _document(self, document_id: str, row: Mapping[str, object]) -> Document:
         fields = _rendered(row, self._text_columns)

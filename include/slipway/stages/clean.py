@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 from slipway import layout, manifest, tables
 from slipway.cleaning import near
 from slipway.cleaning.recipe import recipe
-from slipway.cleaning.rows import Document, Rejection, RowCleaner, document_id
+from slipway.cleaning.rows import Document, Rejection, RowCleaner, is_tombstone
 from slipway.cleaning.tally import check_balance
-from slipway.cleaning.values import is_null, python_values
+from slipway.cleaning.values import python_values
 from slipway.config.collection import AnySource, Clean
 from slipway.errors import SourceSchemaError
 from slipway.manifest import Draft, Manifest
@@ -45,9 +45,8 @@ def clean(run: Run, source_name: str, raw: Manifest) -> Manifest:
     Parts: `documents` (records.DOCUMENTS) and `rejected` (records.REJECTED), both in the order of the rows;
     `unchanged` (records.ROW_KEYS), after a full reading: rows of the base that are still there; `replaced`
     (records.DELETED), after a reading of changes: documents of the base that are gone or were read anew.
-    Counts: `rows`, `documents`, `rejected`, `unchanged`, `deleted` (rows with a tombstone) and `repeated` (a row that
-    a reading of changes brought twice); they add up. Facts: `source`, `mode`, `base`, `rejected_by_reason`, `repaired`
-    (documents whose Unicode was mended).
+    Counts: `rows`, `documents`, `rejected`, `unchanged` and `repeated` (a row that a reading of changes brought twice);
+    they add up. Facts: `source`, `mode`, `base`, `rejected_by_reason`, `repaired` (documents whose Unicode was mended).
 
     Memory does not grow with the number of rows. Raises `SourceSchemaError` when the raw rows lack a column,
     `ConfigError` for a language that cannot be recognised, and `OperationError` when rows were lost.
@@ -69,7 +68,7 @@ def clean(run: Run, source_name: str, raw: Manifest) -> Manifest:
         f"clean of source {source.name!r}",
         counts["rows"],
         counts["documents"],
-        sum(counts[name] for name in ("rejected", "unchanged", "deleted", "repeated")),
+        sum(counts[name] for name in ("rejected", "unchanged", "repeated")),
     )
     facts = {
         "source": source.name,
@@ -100,7 +99,7 @@ class _Cleaning:
         self._full = raw.facts["mode"] == "full"
         self._base = manifest.load(run.store, raw.facts["base"]) if raw.facts["base"] else None
         self._paths = fetch_parts(run.store, raw, "raw", run.scratch)
-        self._deleted = self._repeated = self._kept = 0
+        self._repeated = self._kept = 0
         self.output = _Output(source, settings, writers)
 
     def clean(self) -> None:
@@ -121,32 +120,19 @@ class _Cleaning:
     def counts(self) -> dict[str, int]:
         rows = self._raw.counts["rows"]
         written = {"documents": self._writers.documents.rows, "rejected": self._writers.rejected.rows}
-        return {"rows": rows, **written, "unchanged": self._kept, "deleted": self._deleted, "repeated": self._repeated}
+        return {"rows": rows, **written, "unchanged": self._kept, "repeated": self._repeated}
 
     def _hash_rows(self, path: Path) -> None:
-        """Write the position and hash of every row that is not marked as deleted; mark the others."""
+        """Write the position and hash of every row."""
         done, total = 0, self._raw.counts["rows"]
         with pq.ParquetWriter(path, _HASHED) as writer:
             for batch in read_batches(self._paths):
                 self._check_columns(batch)
-                alive = self._alive(batch)
-                hashes = _row_hashes(batch, self._source.document_columns)
-                positions = np.arange(done, done + batch.num_rows)
-                columns = [pa.array(positions), pa.array(hashes, pa.binary(16))]
-                writer.write_batch(pa.record_batch(columns, _HASHED).filter(alive))
+                hashes = pa.array(_row_hashes(batch, self._source), pa.binary(16))
+                positions = pa.array(np.arange(done, done + batch.num_rows))
+                writer.write_batch(pa.record_batch([positions, hashes], _HASHED))
                 done += batch.num_rows
                 self._run.progress("clean (compare)", done, total, "rows")
-
-    def _alive(self, batch: pa.RecordBatch) -> pa.Array[Any]:
-        """Which rows bear no tombstone. Documents of the others are gone."""
-        if self._source.tombstone is None:
-            return pa.array(np.ones(batch.num_rows, bool))
-        dead = [_is_dead(value) for value in python_values(batch.column(self._source.tombstone))]
-        self._deleted += sum(dead)
-        if not self._full and any(dead):
-            keys = python_values(batch.column(self._source.id).filter(pa.array(dead)))
-            self._replace([document_id(self._source.name, key) for key in keys])
-        return pa.array([not one for one in dead])
 
     def _replace(self, ids: Sequence[str | None]) -> None:
         found = [one for one in ids if one is not None]
@@ -298,16 +284,10 @@ class _Output:
 _Key = tuple[int, bytes, int]
 
 
-def _row_hashes(batch: pa.RecordBatch, names: Sequence[str]) -> list[bytes]:
-    """16 bytes for each row that name the values a document is made of, with their types."""
-    columns = [python_values(batch.column(name)) for name in names]
-    return [
-        blake2b(repr(row).encode("utf-8", "backslashreplace"), digest_size=16).digest()
-        for row in zip(*columns, strict=True)
-    ]
-
-
-def _is_dead(tombstone: object) -> bool:
-    if isinstance(tombstone, str):
-        return tombstone.strip().lower() not in ("", "0", "false", "f", "no", "n")
-    return not is_null(tombstone) and bool(tombstone)
+def _row_hashes(batch: pa.RecordBatch, source: AnySource) -> list[bytes]:
+    """16 bytes for each row that name the values a document is made of, with their types, and whether it is deleted."""
+    columns = [python_values(batch.column(name)) for name in source.document_columns]
+    if source.tombstone is not None:
+        columns.append([is_tombstone(value) for value in python_values(batch.column(source.tombstone))])
+    rows = (repr(row).encode("utf-8", "backslashreplace") for row in zip(*columns, strict=True))
+    return [blake2b(row, digest_size=16).digest() for row in rows]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from slipway import checkpoint, layout, manifest, tables
-from slipway.cleaning.reasons import REPEATS
+from slipway.cleaning.reasons import HARMLESS
 from slipway.config.collection import Limits
 from slipway.errors import BreakerTripped, OperationError
 from slipway.manifest import Draft, Manifest
@@ -128,7 +128,7 @@ def _first(run: Run, made: Manifest, change: str) -> Iterator[str]:
 
 
 def _check_rejected(snapshot: Manifest, limits: Limits) -> None:
-    by_reason = {name: count for name, count in snapshot.facts["rejected_by_reason"].items() if name not in REPEATS}
+    by_reason = {name: count for name, count in snapshot.facts["rejected_by_reason"].items() if name not in HARMLESS}
     rejected, rows = sum(by_reason.values()), snapshot.counts["documents_in"]
     if rejected <= limits.rejected_share * rows:
         return

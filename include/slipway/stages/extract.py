@@ -6,7 +6,6 @@ became documents. A reading of changes also says which documents are gone.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -137,9 +136,8 @@ class _Changes:
         with IdFile(self._source.name, self._scratch / "brought.parquet") as brought:
             for batch in _write_rows(self._run, reading.rows(), self._raw):
                 brought.write(batch.column(self._source.id))
-        with _closing(reading.deleted_ids()) as gone:
-            for batch in gone:
-                self._write_deleted(batch)
+        for batch in reading.deleted_ids():
+            self._write_deleted(batch)
         self._scan(reading, brought.path)
 
     def _write_deleted(self, keys: pa.RecordBatch) -> None:
@@ -148,11 +146,11 @@ class _Changes:
 
     def _scan(self, reading: Reading, brought: Path) -> None:
         """Compare all ids with the base's: what vanished is deleted, what nobody knew is fetched."""
-        batches = reading.all_ids()
-        if batches is None:
+        ids = reading.all_ids()
+        if ids is None:
             return
         assert self._base.snapshot is not None
-        with _closing(batches) as ids, IdFile(self._source.name, self._scratch / "scanned.parquet") as scanned:
+        with IdFile(self._source.name, self._scratch / "scanned.parquet") as scanned:
             for batch in ids:
                 scanned.write(batch.column(0))
         if scanned.number == 0:
@@ -172,11 +170,10 @@ class _Changes:
 
 def _write_rows(run: Run, rows: Iterator[pa.RecordBatch], parts: PartWriter) -> Iterator[pa.RecordBatch]:
     """Write the rows, and hand each batch on once it is written."""
-    with _closing(rows) as batches:
-        for batch in batches:
-            parts.write(batch)
-            run.progress(STAGE, parts.rows, None, "rows")
-            yield batch
+    for batch in rows:
+        parts.write(batch)
+        run.progress(STAGE, parts.rows, None, "rows")
+        yield batch
 
 
 def _state(run: Run, source: AnySource, base: _Base, reading: Reading, began: str) -> dict[str, Any]:
@@ -200,14 +197,3 @@ def _same_source(sealed: Manifest, fingerprint: str, run: Run, source: AnySource
             "start another run to read it as it is configured now"
         )
     return sealed
-
-
-@contextlib.contextmanager
-def _closing(batches: Iterator[pa.RecordBatch]) -> Iterator[Iterator[pa.RecordBatch]]:
-    """Ends the reading when the writing fails: a suspended generator would keep its transaction open."""
-    try:
-        yield batches
-    finally:
-        close = getattr(batches, "close", None)
-        if close is not None:
-            close()

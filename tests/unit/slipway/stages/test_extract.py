@@ -54,13 +54,10 @@ class Listed:
         self.since: Any = "not opened"
 
     def rows(self) -> Iterator[pa.RecordBatch]:
-        try:
-            for rows in self._batches:
-                yield pa.RecordBatch.from_pylist(rows)
-            if self._failure is not None:
-                raise self._failure
-        finally:
-            self.closed = True
+        for rows in self._batches:
+            yield pa.RecordBatch.from_pylist(rows)
+        if self._failure is not None:
+            raise self._failure
 
     def deleted_ids(self) -> Iterator[pa.RecordBatch]:
         yield pa.record_batch([list(self._deleted)], ["id"])
@@ -75,7 +72,7 @@ class Listed:
         return self
 
     def __exit__(self, *_: object) -> None:
-        return
+        self.closed = True
 
 
 def collection(**source: object) -> Collection:

@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway.cleaning import reasons
+from slipway.cleaning.rows import is_tombstone
 from slipway.errors import OperationError
 from slipway.manifest import Manifest
 from slipway.run import Run
-from slipway.stages.clean import _is_dead, clean
+from slipway.stages.clean import clean
 from slipway.stages.snapshot import snapshot
 from tests.support.memory_store import MemoryStore
 from tests.unit.slipway.stages.cleaning_run import a_run, raw_of, read, table
@@ -48,7 +49,7 @@ def test_a_full_reading_cleans_only_what_is_new(run: Run) -> None:
     raw = raw_of(run, [table(("1", "one"), ("2", "another two"), ("4", "four"))], base=first)
     cleaned = clean(run, "api", raw)
     assert cleaned.counts == {
-        "rows": 3, "documents": 2, "rejected": 0, "unchanged": 1, "deleted": 0, "repeated": 0,
+        "rows": 3, "documents": 2, "rejected": 0, "unchanged": 1, "repeated": 0,
     }  # fmt: skip
     second = snapshot(run, [cleaned])
     assert ids(run, second) == ["api:1", "api:2", "api:4"]
@@ -129,18 +130,21 @@ def test_a_tombstone_takes_a_row_away(tmp_path: Path, mode: str, kept: list[str]
     first = snapshot(run, [alive])
     raw = raw_of(run, [table(("1", "one"), ("2", "two"), gone=[None, "2026-01-01"])], base=first, mode=mode)
     cleaned = clean(run, "api", raw)
-    assert (cleaned.counts["deleted"], cleaned.counts["unchanged"]) == (1, 1)
-    assert ids(run, snapshot(run, [cleaned])) == kept
+    assert cleaned.facts["rejected_by_reason"] == {reasons.TOMBSTONE: 1}
+    second = snapshot(run, [cleaned])
+    assert ids(run, second) == kept
+    restored = raw_of(run, [table(("2", "two"), gone=[None])], base=second, mode="changes")
+    assert ids(run, snapshot(run, [clean(run, "api", restored)])) == sorted([*kept, "api:2"])
 
 
 @pytest.mark.parametrize("value", [None, False, 0, "", "0", "false", " No ", float("nan")])
 def test_values_that_leave_a_row_alive(value: Any) -> None:
-    assert not _is_dead(value)
+    assert not is_tombstone(value)
 
 
 @pytest.mark.parametrize("value", [True, 1, "2026-01-30", "yes", 17.5])
 def test_values_that_mark_a_row_as_deleted(value: Any) -> None:
-    assert _is_dead(value)
+    assert is_tombstone(value)
 
 
 def test_a_base_that_lost_rows_is_noticed(run: Run) -> None:
