@@ -14,9 +14,9 @@ from benchmarks.kills.diary import Diary
 from benchmarks.kills.history import GROUP_CHUNKS, collection
 from benchmarks.kills.place import Place
 from benchmarks.pipeline_stages import around_stages
+from slipway import groups
 from slipway.pipeline import Options, run_pipeline
 from slipway.run import Connection, Run
-from slipway.stages import embed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def run_attempt(attempt: Attempt) -> None:
     """Run the night to its end, or to the moment of death. How it ended is the diary's last event."""
     diary = Diary(attempt.diary)
     fate = Fate(diary, attempt.moment)
-    embed.GROUP_CHUNKS = GROUP_CHUNKS
+    groups.GROUP_CHUNKS = GROUP_CHUNKS
     observe_encoder(fate)
     run = Run(
         collection(attempt.encoder),

@@ -24,6 +24,7 @@ from __future__ import annotations
 SERVING = "serving.json"
 LEASE = "lease.json"
 RUNS = "runs/"
+GROUPS = "groups.json"  # within an embedding plan: the names of the vector parts that it will make
 CHECKPOINTS = "checkpoints/"
 
 

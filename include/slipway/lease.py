@@ -3,8 +3,9 @@
 A lease saves money, it does not guard data: two runs at once would do the same work twice, or build what the other
 makes stale. That nothing is corrupted then rests on sealing and on the compare-and-swap of serving.json.
 
-Whoever holds it renews it every minute. One that was not renewed for `LEASE_SECONDS` is taken by the next run; one
-whose process died on this machine is taken at once. Times are this machine's wall clock: a clock that is ahead of the
+Whoever holds it renews it every minute. One that was not renewed for `LEASE_SECONDS` is taken by the next run, or for
+`QUEUED_SECONDS` where the run is a DAG's and its next task may be waiting for a slot; one whose process died on this
+machine is taken at once. Times are this machine's wall clock: a clock that is ahead of the
 holder's by more than `LEASE_SECONDS` takes a lease that is in use, one that is behind waits longer than it must.
 Either costs waiting or money, never data.
 """
@@ -29,6 +30,7 @@ from slipway.storage.base import ObjectStore
 
 SCHEMA = 1
 LEASE_SECONDS = 900
+QUEUED_SECONDS = 7_200  # of a run that is a sequence of processes: between two tasks, nobody renews
 RENEW_SECONDS = 60
 _ATTEMPTS = 50  # compare-and-swaps that may be lost in a row: parallel tasks of one run renew the same lease
 _PID_SPACE = Path("/proc/self/ns/pid")
@@ -74,7 +76,7 @@ class Lease:
     @property
     def ends(self) -> datetime:
         """When it ends by itself, if its holder is dead."""
-        return self.renewed + timedelta(seconds=LEASE_SECONDS)
+        return self.renewed + timedelta(seconds=LEASE_SECONDS if self.holder.process else QUEUED_SECONDS)
 
     def to_json(self) -> bytes:
         """The lease as it is stored."""
@@ -151,6 +153,11 @@ class Hold:
             self.beat()
         if self._lost is not None:
             raise self._lost
+
+    def confirm(self) -> None:
+        """Renew the lease now, and raise `RunInProgress` when another run took it."""
+        self.beat()
+        self.check()
 
     def _renewal(self, found: Lease | None) -> Lease:
         now = self._clock()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from slipway import checkpoint, layout, lease, result
-from slipway.errors import BudgetExceeded, OperationError, Refused, SlipwayError
+from slipway.errors import BudgetExceeded, Refused, RunInProgress, SlipwayError
 from slipway.evaluation.gates import Verdict, judge
 from slipway.lease import Holder
 from slipway.manifest import Manifest, load
@@ -19,7 +19,7 @@ from slipway.run import Run
 from slipway.serving.loading import read_release_manifest
 from slipway.stages.chunk import chunk
 from slipway.stages.clean import clean
-from slipway.stages.difference import difference
+from slipway.stages.difference import check_breaker, difference
 from slipway.stages.embed import embed
 from slipway.stages.evaluate import evaluate
 from slipway.stages.extract import extract
@@ -48,7 +48,8 @@ def run_pipeline(run: Run, options: Options, *, take_over: bool = False) -> dict
     another run on the collection. Raises `RunInProgress` when another run is at work, and `SlipwayError`, whose
     `result` says how far the run came.
     """
-    made = _kept_result(run, options, take_over, (_read, _commit, _plan, _build))
+    parts = (_Work.read, _Work.judge, _Work.commit, _Work.plan, _Work.build)
+    made = _run_parts(run, options, take_over, parts)
     result.write(run, made)
     return made
 
@@ -56,25 +57,23 @@ def run_pipeline(run: Run, options: Options, *, take_over: bool = False) -> dict
 def run_plan(run: Run, options: Options, *, take_over: bool = False) -> dict[str, Any]:
     """Read, compare and plan, and return the result as far as that goes: nothing is embedded, built or released.
 
-    What was read and cut is kept for the next run, which finds it done. Raises what `run_pipeline` does.
+    What was read and cut is kept for the next run, which finds it done. Raises what `run_pipeline` does, the breaker's
+    refusal last, so that the plan can be seen all the same.
     """
-    return _kept_result(run, options, take_over, (_read, _plan))
+    return _run_parts(run, options, take_over, (_Work.read, _Work.plan, _Work.judge))
 
 
-def _kept_result(
-    run: Run, options: Options, take_over: bool, parts: Sequence[Callable[[Run, Options, Steps], None]]
-) -> dict[str, Any]:
+def _run_parts(run: Run, options: Options, take_over: bool, parts: Sequence[Callable[[_Work], None]]) -> dict[str, Any]:
     steps = Steps()
+    holder = Holder(run.run_id, options.who, "run", lease.this_process())
     try:
-        try:
-            holder = Holder(run.run_id, options.who, "run", lease.this_process())
-            with lease.held(run.store, holder, take_over=take_over):
-                for part in parts:
-                    part(run, options, steps)
-        finally:
-            with suppress(OperationError):  # a lease that cannot be given back ends by itself
-                lease.release(run.store, run.run_id)
+        with lease.alone(run.store, holder, take_over=take_over) as hold:
+            work = _Work(run, options, steps, hold.confirm)
+            for part in parts:
+                part(work)
     except SlipwayError as error:
+        if isinstance(error, RunInProgress) and steps.released is not None:
+            return result.assemble(run, steps)  # another run took the lease after this one had done its work
         error.result = result.assemble(run, steps)
         if isinstance(error, Refused):
             result.write(run, {**error.result, "reason": str(error)})
@@ -82,72 +81,93 @@ def _kept_result(
     return result.assemble(run, steps)
 
 
-def _read(run: Run, options: Options, steps: Steps) -> None:
-    """What the sources hold, and what that changes. What each stage returned is left in `steps`, as far as it came."""
-    timed = _Timer(steps.seconds).timed
-    with timed("preflight"):
-        steps.start = preflight(run, options.allowed, options.full)
-    for source in run.collection.sources:
-        with timed("extract"):
-            raw = extract(run, source.name)
-        steps.raw = [*steps.raw, raw]
-        with timed("clean"):
-            steps.cleaned = [*steps.cleaned, clean(run, source.name, raw)]
-    with timed("snapshot"):
-        steps.snapshot = snapshot(run, steps.cleaned)
-    with timed("compare"):
-        steps.difference = difference(run, steps.snapshot, live_snapshot(run))
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The stages of one run in order. What each returned is left in `steps`, as far as the run came.
 
+    `confirm` is called before each stage: it renews the lease, and raises when another run took it.
+    """
 
-def _commit(run: Run, options: Options, steps: Steps) -> None:
-    """From here on, later runs build on this snapshot."""
-    assert steps.snapshot
-    checkpoint.write(run, steps.snapshot, checkpoint.states(steps.raw))
+    run: Run
+    options: Options
+    steps: Steps
+    confirm: Callable[[], None]
 
+    def read(self) -> None:
+        """What the sources hold, and what that changes."""
+        run, steps = self.run, self.steps
+        with self._timed("preflight"):
+            steps.start = preflight(run, self.options.allowed, self.options.full)
+        for source in run.collection.sources:
+            with self._timed("extract"):
+                raw = extract(run, source.name)
+            steps.raw = [*steps.raw, raw]
+            with self._timed("clean"):
+                steps.cleaned = [*steps.cleaned, clean(run, source.name, raw)]
+        with self._timed("snapshot"):
+            steps.snapshot = snapshot(run, steps.cleaned)
+        with self._timed("compare"):
+            steps.difference = difference(run, steps.snapshot, live_snapshot(run))
 
-def _plan(run: Run, options: Options, steps: Steps) -> None:
-    """What there is to embed, and what it costs."""
-    assert steps.snapshot
-    assert steps.difference
-    timed = _Timer(steps.seconds).timed
-    with timed("chunk"):
-        steps.chunks = chunk(run, steps.snapshot)
-    with timed("plan"):
+    def judge(self) -> None:
+        """Whether that may go on."""
+        assert self.steps.snapshot
+        assert self.steps.difference
+        with self._timed("compare"):
+            check_breaker(self.run, self.steps.snapshot, self.steps.difference)
+
+    def commit(self) -> None:
+        """From here on, later runs build on this snapshot."""
+        assert self.steps.snapshot
+        checkpoint.write(self.run, self.steps.snapshot, checkpoint.states(self.steps.raw))
+
+    def plan(self) -> None:
+        """What there is to embed, and what it costs."""
+        run, steps = self.run, self.steps
+        assert steps.snapshot
+        assert steps.difference
+        with self._timed("chunk"):
+            steps.chunks = chunk(run, steps.snapshot)
+        with self._timed("plan"):
+            try:
+                steps.plan = plan(run, steps.chunks, steps.difference)
+            except BudgetExceeded:
+                steps.plan = load(run.store, layout.plan(run.run_id))  # sealed before it was refused, to be looked at
+                raise
+
+    def build(self) -> None:
+        """From vectors to a release."""
+        run, steps = self.run, self.steps
+        assert steps.start
+        assert steps.snapshot
+        assert steps.chunks
+        assert steps.plan
+        steps.embedded = []
+        for entry in steps.plan.facts["shards"]:
+            with self._timed("embed"):
+                steps.embedded = [*steps.embedded, embed(run, steps.plan, entry["shard"])]
+        with self._timed("index"):
+            steps.candidate = index(run, steps.chunks)
+        with self._timed("reconcile"):
+            steps.reconciled = reconcile(run, steps.snapshot, steps.chunks, steps.candidate)
+        with self._timed("evaluate"):
+            steps.evaluation = evaluate(run, steps.candidate)
+        with self._timed("gate"):
+            steps.verdict = verdict(run, steps.evaluation)
+        if steps.verdict.passed:
+            who, why, generation = self.options.who, self.options.why, steps.start.generation
+            with self._timed("release"):
+                steps.released = release(run, steps.candidate, steps.evaluation, steps.verdict, generation, who, why)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        """Add the block's wall time to the stage's."""
+        self.confirm()
+        seconds, started = self.steps.seconds, time.monotonic()
         try:
-            steps.plan = plan(run, steps.chunks, steps.difference)
-        except BudgetExceeded:
-            steps.plan = load(run.store, layout.plan(run.run_id))  # sealed before it was refused, to be looked at
-            raise
-
-
-def _build(run: Run, options: Options, steps: Steps) -> None:
-    """From vectors to a release."""
-    assert steps.start
-    assert steps.snapshot
-    assert steps.chunks
-    assert steps.plan
-    timed = _Timer(steps.seconds).timed
-    with timed("embed"):
-        steps.embedded = [embed(run, steps.plan, entry["shard"]) for entry in steps.plan.facts["shards"]]
-    with timed("index"):
-        steps.candidate = index(run, steps.chunks)
-    with timed("reconcile"):
-        steps.reconciled = reconcile(run, steps.snapshot, steps.chunks, steps.candidate)
-    with timed("evaluate"):
-        steps.evaluation = evaluate(run, steps.candidate)
-    with timed("gate"):
-        steps.verdict = verdict(run, steps.evaluation)
-    if steps.verdict.passed:
-        with timed("release"):
-            steps.released = release(
-                run,
-                steps.candidate,
-                steps.evaluation,
-                steps.verdict,
-                steps.start.generation,
-                options.who,
-                options.why,
-            )
+            yield
+        finally:
+            seconds[stage] = seconds.get(stage, 0.0) + time.monotonic() - started
 
 
 def live_snapshot(run: Run) -> Manifest | None:
@@ -166,18 +186,3 @@ def verdict(run: Run, evaluation: Manifest) -> Verdict:
         facts = read_release_manifest(run.store, live.release_id, live.manifest_sha256).facts
         metrics = facts["metrics"] if facts["golden"] == evaluation.facts["golden"] else None
     return judge(run.collection.gates, evaluation.facts["metrics"], metrics)
-
-
-class _Timer:
-    """Adds up the wall time of each stage."""
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self._seconds = seconds
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.monotonic() - started

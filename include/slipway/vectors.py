@@ -9,7 +9,7 @@ a hash may be in two parts for a while, and either vector is right.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,17 +47,20 @@ def find_part(store: ObjectStore, encoder: str, hashes: Sequence[str]) -> Manife
     return find(store, layout.vector_part(encoder, part_id(hashes)))
 
 
-def find_rows(store: ObjectStore, encoder: str, hashes: Sequence[str], since: datetime, scratch: Path) -> set[str]:
-    """Those of the hashes that compact parts made after `since` hold: groups finished, and merged, since then.
+def find_rows(
+    store: ObjectStore, encoder: str, hashes: Sequence[str], since: datetime, planned: Collection[str], scratch: Path
+) -> set[str]:
+    """Those of the hashes that parts made after `since` hold, other than the `planned` ones (names of parts).
 
     One listing where there is no such part; else the hashes of each, a batch at a time.
     """
-    prefix, suffix = layout.vector_part(encoder, COMPACT), f"/{MANIFEST}"
-    made = [info for info in store.list(prefix) if info.key.endswith(suffix)]
+    suffix = f"/{MANIFEST}"
+    made = [info for info in store.list(f"{layout.vectors(encoder)}/") if info.key.endswith(suffix)]
     wanted, found = pa.array(hashes, pa.string()), set[str]()
     for info in made:
-        if info.modified_at >= since - _CLOCKS_DIFFER:
-            path = fetch_hashes(store, load(store, info.key.removesuffix(suffix)), scratch)
+        place = info.key.removesuffix(suffix)
+        if info.modified_at >= since - _CLOCKS_DIFFER and place.rpartition("/")[2] not in planned:
+            path = fetch_hashes(store, load(store, place), scratch)
             for batch in read_batches([path], ["chunk_hash"]):
                 found.update(batch.filter(pc.is_in(batch["chunk_hash"], wanted))["chunk_hash"].to_pylist())
     return found

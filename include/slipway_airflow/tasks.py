@@ -118,11 +118,12 @@ def compare(snapshot: Sealed, raw: Sequence[Sealed]) -> Sealed:
     from slipway import checkpoint
     from slipway.manifest import load
     from slipway.pipeline import live_snapshot
-    from slipway.stages.difference import difference
+    from slipway.stages.difference import check_breaker, difference
 
     with open_run() as run:
         new = load(run.store, snapshot["place"])
         made = difference(run, new, live_snapshot(run))
+        check_breaker(run, new, made)
         checkpoint.write(run, new, checkpoint.states(load(run.store, one["place"]) for one in raw[:]))
         return _sealed(made)
 
@@ -227,8 +228,9 @@ def reconcile(snapshot: Sealed, chunks: Sealed, candidate: Sealed) -> dict[str, 
 
     The ids in the snapshot, in its chunks, in the vector store, in the index and in the payload must be the same.
 
-    **Red?** `ReconcileRefused`: they are not; the log names how many, and the first. Nothing was released. Start a new
-    run with *Read everything*; if it happens again, set `index: {update: {enabled: false}}` and report it.
+    **Red?** `ReconcileRefused`: they are not; the log names how many, and the first. Nothing was released, and the
+    candidate was discarded: start a new run, which makes it again. If that is refused too, set
+    `index: {update: {enabled: false}}` in the collection file, and report it.
     """
     from slipway.manifest import load
     from slipway.stages.reconcile import reconcile

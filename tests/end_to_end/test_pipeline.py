@@ -11,11 +11,13 @@ from slipway.errors import (
     EncoderError,
     IndexRefused,
     ReleaseRefused,
+    RunInProgress,
     SourceRefused,
     SourceSchemaError,
     StoreUnreachable,
 )
 from slipway.layout import result as result_key
+from slipway.lease import Holder, Process, held
 from slipway.pointer import audit_trail, read_serving
 from slipway.serving.reader import Reader
 from slipway.stages.release import roll_back
@@ -246,6 +248,27 @@ def test_a_release_that_was_rolled_back_does_not_come_back_by_itself(project: Pr
     project.sql("DELETE FROM documents WHERE id = 'tea'")
     assert project.run("fourth")["released"] is False
     assert [change["changed"]["action"] for change in audit_trail(project.store)] == ["release", "release", "rollback"]
+
+
+def test_a_run_that_loses_its_lease_stops_before_its_next_stage(project: Project) -> None:
+    served = project.serving_json()
+    project.insert("tea", "Tea", "Green tea is steamed after picking.")
+
+    def take_over(stage: str, *told: object) -> None:
+        if stage == "chunk":
+            other = Holder("another", "ann", "run", Process("another machine", 7))
+            with held(project.store, other, take_over=True):
+                pass
+
+    with pytest.raises(RunInProgress, match=r"taken over: a run is at work .* run 'another', started by ann"):
+        project.run("second", progress=take_over)
+    assert project.serving_json() == served
+
+
+def test_limits_of_triggers_make_no_new_index(project: Project, first_run: tuple[Project, dict[str, Any]]) -> None:
+    project.describe(index={"update": {"tombstone_share": 0.3, "recall_loss": 0.5}})
+    made = project.run("second")
+    assert (made["released"], made["release_id"]) == (False, first_run[1]["release_id"])
 
 
 def test_progress_is_told_stage_by_stage(project: Project) -> None:

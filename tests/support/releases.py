@@ -130,6 +130,7 @@ def a_candidate(run: Run, seed: int = 0, count: int = 40, encoder: str = "e" * 1
         "dimension": DIMENSION,
         "encoder": encoder,
         "snapshot": f"snapshots/{seed}",
+        "candidate": draft.place,
     }
     return draft.seal({"vectors": count, "documents": count, "index_bytes": 1}, facts)
 

@@ -87,7 +87,9 @@ class RowCleaner:
             self._check_alive(row)
             return self._document(document_id, row)
         except _Turned as turned:
-            return Rejection(document_id, turned.reason, turned.detail, self._excerpt(row))
+            # what is deleted in the source is not to be kept here
+            excerpt_of = "" if turned.reason == reasons.TOMBSTONE else self._excerpt(row)
+            return Rejection(document_id, turned.reason, turned.detail, excerpt_of)
 
     def _id(self, row: Mapping[str, object]) -> str:
         # controls are taken out, or ids that look alike on every screen would differ

@@ -21,7 +21,7 @@ from slipway.cli.context import guarded
 from slipway.cli.progress import Bars
 from slipway.config import Collection, collection_files, load_collection, load_file
 from slipway.connections import environment_connections
-from slipway.errors import BudgetExceeded, SlipwayError
+from slipway.errors import BreakerTripped, BudgetExceeded, SlipwayError
 from slipway.run import Run
 from slipway.storage import open_store
 from slipway.storage.base import ObjectStore
@@ -42,6 +42,9 @@ JSON = click.option(
 )
 NAME = click.argument("collection")
 REASON = click.option("--reason", default="run by hand", show_default=True, help="Kept in the audit trail.")
+TAKE_OVER = click.option(
+    "--take-over", is_flag=True, help="Begin although another run seems to be at work on the collection."
+)
 FULL = click.option("--full", is_flag=True, help="Read all rows of every source, not only what changed.")
 _ALLOWANCES = {
     "--allow-deletes": "Let this run remove more documents than limits.deleted_share.",
@@ -115,7 +118,7 @@ def _validated(file: Path) -> dict[str, Any]:
 @STORE
 @allowances
 @FULL
-@click.option("--take-over", is_flag=True, help="Begin although another run seems to be at work on the collection.")
+@TAKE_OVER
 @REASON
 @JSON
 def run(
@@ -149,9 +152,16 @@ def run(
 @STORE
 @allowances
 @FULL
+@TAKE_OVER
 @JSON
 def plan(
-    collection: str, collections: str | None, store: str | None, full: bool, as_json: bool, **allowed: bool
+    collection: str,
+    collections: str | None,
+    store: str | None,
+    full: bool,
+    take_over: bool,
+    as_json: bool,
+    **allowed: bool,
 ) -> None:
     """Say what a run of COLLECTION would change and embed, and how long that would take. Nothing is embedded.
 
@@ -163,8 +173,8 @@ def plan(
 
         with _begun(collection, collections, store) as this:
             try:
-                made = run_plan(this, _options("a plan", full, allowed))
-            except BudgetExceeded as refused:
+                made = run_plan(this, _options("a plan", full, allowed), take_over=take_over)
+            except (BreakerTripped, BudgetExceeded) as refused:
                 output.write_for_people(refused.result or {}, show.plan)  # it is sealed, and what was asked for
                 raise
         output.write(made, show.plan)

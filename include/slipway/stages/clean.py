@@ -46,7 +46,8 @@ def clean(run: Run, source_name: str, raw: Manifest) -> Manifest:
     `unchanged` (records.ROW_KEYS), after a full reading: rows of the base that are still there; `replaced`
     (records.DELETED), after a reading of changes: documents of the base that are gone or were read anew.
     Counts: `rows`, `documents`, `rejected`, `unchanged` and `repeated` (a row that a reading of changes brought twice);
-    they add up. Facts: `source`, `mode`, `base`, `rejected_by_reason`, `repaired` (documents whose Unicode was mended).
+    they add up. Facts: `source`, `mode`, `base`, `rejected_by_reason`, `repaired` (documents whose Unicode was mended)
+    and `without_id` (rejected rows that no document id can be made for).
 
     Memory does not grow with the number of rows. Raises `SourceSchemaError` when the raw rows lack a column,
     `ConfigError` for a language that cannot be recognised, and `OperationError` when rows were lost.
@@ -76,6 +77,7 @@ def clean(run: Run, source_name: str, raw: Manifest) -> Manifest:
         "base": base,
         "rejected_by_reason": dict(sorted(work.output.reasons.items())),
         "repaired": work.output.repaired,
+        "without_id": work.output.without_id,
     }
     return draft.seal(counts, facts)
 
@@ -225,7 +227,7 @@ class _Output:
     """Cleans row after row, and writes what came of them a lot at a time."""
 
     def __init__(self, source: AnySource, settings: Clean, writers: _Writers) -> None:
-        self.repaired = 0
+        self.repaired = self.without_id = 0
         self.reasons: Counter[str] = Counter()
         self._source = source.name
         self._cleaner = RowCleaner(source, settings)
@@ -243,6 +245,7 @@ class _Output:
             self._characters += len(outcome.text) + len(outcome.metadata)
         else:
             self._turned.append((key, outcome))
+            self.without_id += outcome.document_id is None
         if len(self._kept) + len(self._turned) >= BATCH_ROWS or self._characters >= LOT_CHARACTERS:
             self.flush()
         return outcome.document_id

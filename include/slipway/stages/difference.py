@@ -42,22 +42,26 @@ def difference(run: Run, snapshot: Manifest, baseline: Manifest | None) -> Manif
     """Compare a snapshot with the live release's (`baseline`; None: nothing is live), by id and content hash.
 
     Part: `difference` (records.DIFFERENCE), sorted by `document_id`, what stayed the same left out. Counts: `added`,
-    `changed`, `deleted`, `unchanged`, `documents` and `baseline_documents`. It is sealed before it is judged, so that
-    what was refused can be looked at.
+    `changed`, `deleted`, `unchanged`, `documents` and `baseline_documents`. Skipped when the two were compared before.
+    """
+    place = layout.difference(baseline.fingerprint if baseline else None, snapshot.fingerprint)
+    return manifest.find(run.store, place) or _compare(run, snapshot, baseline, place)
 
-    Raises `BreakerTripped` when more than limits.rejected_share of the rows were turned away (repeated texts not
-    counted), or when of the live documents more than limits.deleted_share would vanish or more than
-    limits.changed_share would change; the run may have been allowed the latter two ("deletes", "changes").
+
+def check_breaker(run: Run, snapshot: Manifest, made: Manifest) -> None:
+    """Let a difference pass, or raise `BreakerTripped`. What is refused is sealed, so that it can be looked at.
+
+    Refused are a snapshot of which more than limits.rejected_share of the rows were turned away (deleted rows and
+    repeated texts not counted), and a difference by which more than limits.deleted_share of the live documents would
+    vanish or more than limits.changed_share would change; a run may have been allowed the latter two ("deletes",
+    "changes").
     """
     limits = run.collection.limits
     _check_rejected(snapshot, limits)
-    place = layout.difference(baseline.fingerprint if baseline else None, snapshot.fingerprint)
-    made = manifest.find(run.store, place) or _compare(run, snapshot, baseline, place)
     allowed = checkpoint.start_of(run).allowed
     tripped = [one for one in _BREAKERS if one.allowance not in allowed and _is_tripped(made, one, limits)]
     if tripped:  # all of them at once: a refusal a night would cost as many nights
         raise BreakerTripped("\n".join(_refusal(run, made, one, limits) for one in tripped))
-    return made
 
 
 def _compare(run: Run, snapshot: Manifest, baseline: Manifest | None, place: str) -> Manifest:

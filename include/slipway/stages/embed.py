@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from slipway import layout, vectors
 from slipway.encoders import Model, find_model, load_encoder
 from slipway.encoders.base import TextEncoder
 from slipway.errors import EncoderError
+from slipway.groups import groups
 from slipway.manifest import Manifest, fetch
 from slipway.parts import read_batches
 from slipway.run import Run
-
-GROUP_TOKENS = 131_072  # about ten seconds of a small model on two CPU cores: what a kill can cost
-GROUP_CHUNKS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +44,10 @@ def embed(run: Run, plan: Manifest, shard: int) -> Embedded:
         )
     path = fetch(run.store, plan.one(layout.shard_name(shard)), run.scratch)
     total = next(entry["chunks"] for entry in plan.facts["shards"] if entry["shard"] == shard)
-    merged = _merged_since(run, plan, path)
+    elsewhere = _made_elsewhere(run, plan, path)
     done = embedded = tokens = 0
-    for group in _groups(read_batches([path])):
-        # A merged group has lost its name, so its chunks are looked for one by one.
-        pending = [row for row in group if row["chunk_hash"] not in merged]
+    for group in groups(row for batch in read_batches([path]) for row in batch.to_pylist()):
+        pending = [row for row in group if row["chunk_hash"] not in elsewhere]
         if pending and not vectors.find_part(run.store, model.fingerprint, _hashes(pending)):
             _embed_group(run, model, pending)
             embedded += len(pending)
@@ -62,11 +57,15 @@ def embed(run: Run, plan: Manifest, shard: int) -> Embedded:
     return Embedded(shard, embedded, done - embedded, tokens, round(time.monotonic() - started, 3))
 
 
-def _merged_since(run: Run, plan: Manifest, shard: Path) -> set[str]:
-    """The shard's chunks whose finished groups maintenance has merged into larger parts since the plan was made."""
+def _made_elsewhere(run: Run, plan: Manifest, shard: Path) -> set[str]:
+    """The shard's chunks that parts of other names have held since the plan was made.
+
+    Another run may have embedded them, or maintenance may have merged their groups into larger parts.
+    """
     hashes = [one for batch in read_batches([shard], ["chunk_hash"]) for one in batch["chunk_hash"].to_pylist()]
+    planned = set(json.loads(fetch(run.store, plan.one(layout.GROUPS), run.scratch).read_bytes()))
     since = datetime.fromisoformat(plan.created_at)
-    return vectors.find_rows(run.store, plan.facts["encoder"], hashes, since, run.scratch)
+    return vectors.find_rows(run.store, plan.facts["encoder"], hashes, since, planned, run.scratch)
 
 
 def _embed_group(run: Run, model: Model, group: list[dict[str, Any]]) -> None:
@@ -98,18 +97,3 @@ def _check_space(encoder: TextEncoder, shape: tuple[int, ...], model: Model) -> 
             f"encoder {model.encoder.name} made vectors of shape {shape}, not of its dimension "
             f"{model.encoder.dimension}; correct the field dimension"
         )
-
-
-def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[dict[str, Any]]]:
-    """Rows in order, cut wherever a group would pass its tokens or chunks; the same rows give the same groups."""
-    group: list[dict[str, Any]] = []
-    tokens = 0
-    for batch in batches:
-        for row in batch.to_pylist():
-            if group and (tokens + row["tokens"] > GROUP_TOKENS or len(group) >= GROUP_CHUNKS):
-                yield group
-                group, tokens = [], 0
-            group.append(row)
-            tokens += row["tokens"]
-    if group:
-        yield group

@@ -19,8 +19,9 @@ from slipway import checkpoint, estimate, layout, tables, vectors
 from slipway.encoders import find_model
 from slipway.errors import BudgetExceeded, InputError
 from slipway.estimate import Speed
+from slipway.groups import groups
 from slipway.manifest import Draft, Manifest, find
-from slipway.parts import fetch_parts
+from slipway.parts import fetch_parts, read_batches
 from slipway.planned import CHANGES
 from slipway.records import CHUNKS, SHARD
 from slipway.run import Run
@@ -58,7 +59,7 @@ GROUP BY chunk_hash ORDER BY md5(chunk_hash || ' probe 1'), chunk_hash
 
 
 def plan(run: Run, chunks: Manifest, difference: Manifest) -> Manifest:
-    """Freeze this run's embedding work: one part a shard, shortest chunks first.
+    """Freeze this run's embedding work: one part a shard, shortest chunks first, and the names of the vector parts.
 
     Counts: `chunks` (distinct texts), `reused` (have a vector already), `to_embed` and `tokens` (to embed); `added`,
     `changed`, `deleted` and `unchanged` documents, from the difference. Facts: `encoder` (fingerprint); `shards`, a
@@ -138,7 +139,7 @@ def _check_budget(run: Run, made: Manifest) -> None:
         f"{made.counts['to_embed']:,} of the {made.counts['chunks']:,} chunks would be embedded: {tokens:,} tokens, "
         f"about {minutes:,.1f} minutes at {guess['tokens_per_second']:,.0f} tokens/s ({guess['measured']}), but "
         f"{' and '.join(passed)}. Nothing was embedded; the plan is in {made.place}. Look at what changed; if it is "
-        "meant, run again with --over-budget (or the DAG's parameter over_budget), or raise the budget in the "
+        "meant, run again with --over-budget (or the DAG's parameter allow_over_budget), or raise the budget in the "
         "collection file"
     )
 
@@ -154,6 +155,7 @@ def _of_these(sealed: Manifest, chunks: Manifest, run: Run) -> Manifest:
 
 def _write_shards(batches: Iterator[pa.RecordBatch], draft: Draft, scratch: Path) -> list[dict[str, int]]:
     shards: list[dict[str, int]] = []
+    names: list[str] = []
     writer: pq.ParquetWriter | None = None
 
     def finish() -> None:
@@ -161,6 +163,7 @@ def _write_shards(batches: Iterator[pa.RecordBatch], draft: Draft, scratch: Path
             writer.close()
             path = scratch / layout.shard_name(shards[-1]["shard"])
             draft.add_file(path.name, path)
+            names.extend(_part_names(path))
             path.unlink()
 
     for shard, rows in _by_shard(batches):
@@ -172,7 +175,15 @@ def _write_shards(batches: Iterator[pa.RecordBatch], draft: Draft, scratch: Path
         shards[-1]["chunks"] += rows.num_rows
         shards[-1]["tokens"] += pc.sum(rows["tokens"]).as_py()
     finish()
+    draft.add_json(layout.GROUPS, names)
     return shards
+
+
+def _part_names(shard: Path) -> Iterator[str]:
+    """What the vector parts of a shard will be called."""
+    rows = (row for batch in read_batches([shard], ["chunk_hash", "tokens"]) for row in batch.to_pylist())
+    for group in groups(rows):
+        yield vectors.part_id(row["chunk_hash"] for row in group)
 
 
 def _by_shard(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:

@@ -24,10 +24,11 @@ from slipway.index import artifact, payload
 from slipway.index.anatomy import check_rows, inverted_file, lists
 from slipway.index.build import read, sampled
 from slipway.index.stored import Stored, stored
-from slipway.manifest import Manifest, fetch
+from slipway.manifest import MANIFEST, Manifest, fetch
 from slipway.parts import fetch_parts
 from slipway.records import CHUNKS, DOCUMENTS
 from slipway.run import Run
+from slipway.serving.catalogue import named_releases
 
 SAMPLE = 256  # rows whose codes are compared
 AGREE = 0.95  # of comparisons with other vectors that the codes' own must win; codes of other rows win half
@@ -51,9 +52,24 @@ class Reconciled:
 def reconcile(run: Run, snapshot: Manifest, chunks: Manifest, candidate: Manifest) -> Reconciled:
     """Check that a candidate holds exactly the snapshot's documents, the chunks, and their vectors.
 
-    Raises `ReconcileRefused` with how many differ and the first of them, and `CorruptObject` and `ObjectMissing` for
-    objects that are not what their manifest says.
+    Raises `ReconcileRefused` with how many differ and the first of them, and discards the candidate then, so that the
+    next run makes it again. Raises `CorruptObject` and `ObjectMissing` for objects that their manifest does not match.
     """
+    try:
+        return _reconcile(run, snapshot, chunks, candidate)
+    except ReconcileRefused:
+        _discard(run, candidate)
+        raise
+
+
+def _discard(run: Run, candidate: Manifest) -> None:
+    """Take a candidate's manifest away, unless a release was made of it."""
+    released = {release.facts.get("candidate") for release in named_releases(run.store).values()}
+    if candidate.place not in released:
+        run.store.delete(f"{candidate.place}/{MANIFEST}")
+
+
+def _reconcile(run: Run, snapshot: Manifest, chunks: Manifest, candidate: Manifest) -> Reconciled:
     files = {sealed.name: fetch(run.store, sealed, run.scratch) for sealed in candidate.objects}
     rows = artifact.open_arrow(files[artifact.ROWS], artifact.ROWS_SCHEMA)
     live = artifact.live_rows(rows)
@@ -218,7 +234,7 @@ def _wins(part: Stored) -> npt.NDArray[np.float64]:
 
 def _refused(candidate: Manifest, what: str) -> ReconcileRefused:
     return ReconcileRefused(
-        f"candidate {candidate.place} does not hold what this run made: {what}; nothing was released. Remove that "
-        f"place from the store and start a new run, which makes it again; if it is refused again, set "
+        f"candidate {candidate.place} does not hold what this run made: {what}. Nothing was released, and the "
+        f"candidate was discarded: start a new run, which makes it again; if that is refused too, set "
         f"index.update.enabled to false and report this"
     )

@@ -43,12 +43,13 @@ def release(
         if serving.changed and serving.changed.run_id == run.run_id:  # a retry after a kill between swap and answer
             return Released(True, release_id, serving.generation, f"live in slot {serving.live}")
         return Released(False, release_id, serving.generation, "nothing changed: the candidate is the live release")
-    _check_current(serving, release_id, generation)
+    _check_not_withdrawn(run.store, serving, release_id, candidate)
+    _check_generation(serving, generation)
     seal_release(run, release_id, candidate, evaluation, verdict)
     manifest_sha256 = _read_back(run, release_id)
 
     def swap(now: Serving) -> Serving:
-        _check_current(now, release_id, generation)
+        _check_generation(now, generation)  # which a rollback moves on, too
         return now.promoted(release_id, manifest_sha256)
 
     start = checkpoint.started(run)
@@ -133,12 +134,18 @@ def _check(candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> None:
         raise ReleaseRefused("the evaluation is of another candidate; evaluate this one first")
 
 
-def _check_current(serving: Serving, release_id: str, generation: int) -> None:
-    if why := serving.withdrawn.get(release_id):
-        raise ReleaseRefused(
-            f"release {release_id} was rolled back ({why}) and nothing has changed since; to bring it back on purpose: "
-            f"slipway rollback --to {release_id}"
-        )
+def _check_not_withdrawn(store: ObjectStore, serving: Serving, release_id: str, candidate: Manifest) -> None:
+    """What was rolled back does not come back by itself, not even with other search-time parameters."""
+    for withdrawn, why in serving.withdrawn.items():
+        found = find(store, layout.release(withdrawn))
+        if withdrawn == release_id or (found and found.facts.get("candidate") == candidate.place):
+            raise ReleaseRefused(
+                f"release {withdrawn} was rolled back ({why}) and nothing has changed since; to bring it back on "
+                f"purpose: slipway rollback --to {withdrawn}"
+            )
+
+
+def _check_generation(serving: Serving, generation: int) -> None:
     if serving.generation != generation:
         raise ReleaseRefused(
             f"{layout.SERVING} is at generation {serving.generation}, it was at {generation} when this run began: "

@@ -2,7 +2,8 @@
 
 A snapshot holds every row that is known, so that the next night needs to look only at what changed: documents,
 duplicates with their text (one comes back when its twin goes), and rejected rows. Of the base stay, source by source,
-the rows that a full reading found unchanged, or the rows that a reading of changes did not replace.
+the rows that a full reading found unchanged, or the rows that a reading of changes did not replace. Rows without an id
+cannot be replaced one by one: those that a reading of changes brings stand for all of them until the next full reading.
 
 Duplicates are decided anew over the whole, by three rules, in this order, each on what the one before left:
 
@@ -52,9 +53,7 @@ def snapshot(run: Run, cleaned: Sequence[Manifest]) -> Manifest:
     base = _base(run, cleaned)
     inputs = {str(one.facts["source"]): one.digest for one in cleaned}
     rules = _rules(settings)
-    print_of = manifest.fingerprint(
-        STAGE, VERSION, rules, base.place if base else None, [[*pair] for pair in inputs.items()]
-    )
+    print_of = manifest.fingerprint(STAGE, rules, base.place if base else None, [[*pair] for pair in inputs.items()])
     place = layout.snapshot(print_of)
     sealed = manifest.find(run.store, place)
     if sealed is not None:
@@ -79,8 +78,8 @@ def _base(run: Run, cleaned: Sequence[Manifest]) -> Manifest | None:
 
 def _rules(settings: Clean) -> list[Any]:
     if settings.duplicates != "near":
-        return [settings.duplicates]
-    return [settings.duplicates, settings.near_threshold, near.SCHEME]
+        return [VERSION, settings.duplicates]
+    return [VERSION, settings.duplicates, settings.near_threshold, near.SCHEME]
 
 
 class _Rows:
@@ -94,12 +93,13 @@ class _Rows:
     def gather(self) -> None:
         self._session.execute("CREATE TABLE unchanged (source VARCHAR, row_hash BLOB, copy INT)")
         self._session.execute("CREATE TABLE replaced (document_id VARCHAR)")
-        self._session.execute("CREATE TABLE reading (source VARCHAR, is_full BOOLEAN)")
+        self._session.execute("CREATE TABLE reading (source VARCHAR, is_full BOOLEAN, brings_idless BOOLEAN)")
         for number, one in enumerate(self._cleaned):
             if one.facts["base"] is None:  # nothing of the base counts for this source
                 continue
             source = one.facts["source"]
-            self._session.execute("INSERT INTO reading VALUES (?, ?)", [source, one.facts["mode"] == "full"])
+            of_reading = [source, one.facts["mode"] == "full", one.facts["without_id"] > 0]
+            self._session.execute("INSERT INTO reading VALUES (?, ?, ?)", of_reading)
             tables.view(self._session, f"unchanged_{number}", self._paths(one, "unchanged"), ROW_KEYS)
             tables.view(self._session, f"replaced_{number}", self._paths(one, "replaced"), DELETED)
             self._session.execute(f"INSERT INTO unchanged SELECT ?, row_hash, copy FROM unchanged_{number}", [source])
@@ -127,7 +127,8 @@ class _Rows:
             f"FROM all_{name} LEFT JOIN reading USING (source) "
             f"WHERE position >= {boundary} "
             "OR (is_full AND (source, row_hash, copy) IN (SELECT (source, row_hash, copy) FROM unchanged)) "
-            "OR (NOT is_full AND (document_id IS NULL OR document_id NOT IN (SELECT document_id FROM replaced)))"
+            "OR (NOT is_full AND document_id IS NOT NULL AND document_id NOT IN (SELECT document_id FROM replaced)) "
+            "OR (NOT is_full AND document_id IS NULL AND NOT brings_idless)"
         )
         self._session.execute(
             f"CREATE VIEW {name} AS SELECT * FROM all_{name} SEMI JOIN {name}_places USING (position)"

@@ -12,12 +12,13 @@ import pytest
 
 from slipway import layout, lease
 from slipway.errors import CorruptObject, OperationError, RunInProgress, StoreUnreachable
-from slipway.lease import LEASE_SECONDS, Holder, Process, held, read_lease, release, this_process
+from slipway.lease import LEASE_SECONDS, QUEUED_SECONDS, Holder, Process, held, read_lease, release, this_process
 from slipway.storage import LocalStore, ObjectStore
 from tests.support.memory_store import MemoryStore
 
-NIGHTLY = Holder("night-1", "airflow (scheduled)", "nightly run")
-OTHER = Holder("night-2", "ann", "nightly run")
+ELSEWHERE = Process("another machine", 7)
+NIGHTLY = Holder("night-1", "airflow (scheduled)", "nightly run", ELSEWHERE)
+OTHER = Holder("night-2", "ann", "nightly run", ELSEWHERE)
 RACERS = 8
 
 
@@ -168,6 +169,17 @@ def test_somebody_elses_process_is_alive(clock: Clock, monkeypatch: pytest.Monke
     take(store, replace(NIGHTLY, process=this_process()), clock)
     with pytest.raises(RunInProgress):
         take(store, OTHER, clock)
+
+
+def test_a_dag_run_may_wait_for_a_slot_between_two_tasks(clock: Clock) -> None:
+    store = MemoryStore()
+    take(store, Holder("night-1", "airflow (scheduled)", "DAG run"), clock)
+    clock.passes(QUEUED_SECONDS - 1)
+    with pytest.raises(RunInProgress, match="ends by itself at 04:15 UTC"):
+        take(store, OTHER, clock)
+    clock.passes(1)
+    take(store, OTHER, clock)
+    assert holder_of(store) == OTHER
 
 
 @pytest.mark.parametrize("kind", ["memory", "local"])

@@ -110,8 +110,9 @@ def test_a_plan_over_its_budget_is_shown_all_the_same(folder: Path, monkeypatch:
     assert made["error"] == {"type": "BudgetExceeded", "message": "too much"}
 
 
-def test_a_plan_that_a_breaker_refused_shows_no_plan(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse(monkeypatch, BreakerTripped("too many"), None)
+def test_a_plan_that_a_breaker_refuses_is_shown_all_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, BreakerTripped("too many"), a_result())
     shown = slipway("plan")
-    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert shown.exit_code == 1
+    assert "embed 55 of 9,876 chunks" in shown.stdout
     assert "BreakerTripped: too many" in shown.stderr

@@ -15,11 +15,18 @@ from slipway.manifest import Draft, Manifest, fingerprint
 from slipway.parts import PartWriter
 from slipway.records import SNAPSHOT
 from slipway.run import Run
-from slipway.stages.difference import difference
+from slipway.stages import difference as stage
 from slipway.storage.local import LocalStore
 from tests.support.memory_store import MemoryStore
 from tests.support.starts import started
 from tests.unit.slipway.stages.cleaning_run import a_run, read
+
+
+def difference(run: Run, new: Manifest, live: Manifest | None) -> Manifest:
+    """The difference, past the breaker."""
+    made = stage.difference(run, new, live)
+    stage.check_breaker(run, new, made)
+    return made
 
 
 def a_snapshot(run: Run, texts: dict[str, str], rejected: dict[str, int] | None = None, kind: str = "") -> Manifest:

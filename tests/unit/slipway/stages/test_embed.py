@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from slipway import groups as grouping
 from slipway import vectors
 from slipway.encoders import find_model
 from slipway.encoders.base import TextEncoder
@@ -34,7 +35,7 @@ def encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     """The encoder that the stage loads, instead of a real one."""
     fake = FakeEncoder(find_model(run.collection.encoder))
     load_as(monkeypatch, fake)
-    monkeypatch.setattr(embed_stage, "GROUP_CHUNKS", 6)
+    monkeypatch.setattr(grouping, "GROUP_CHUNKS", 6)
     return fake
 
 
@@ -125,11 +126,11 @@ def test_a_finished_shard_loads_no_model(run: Run, encoder: FakeEncoder, monkeyp
 
 
 def test_a_group_ends_where_its_tokens_do(run: Run, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embed_stage, "GROUP_TOKENS", 350)
-    monkeypatch.setattr(embed_stage, "GROUP_CHUNKS", 100)
+    monkeypatch.setattr(grouping, "GROUP_TOKENS", 350)
+    monkeypatch.setattr(grouping, "GROUP_CHUNKS", 100)
     embed(run, planned(run), 0)
     assert {len(texts) for texts in encoder.texts[:-1]} == {3}
-    monkeypatch.setattr(embed_stage, "GROUP_TOKENS", 1)
+    monkeypatch.setattr(grouping, "GROUP_TOKENS", 1)
     other = a_run(MemoryStore(), run.scratch.parent)
     embed(other, planned(other), 0)
     assert {len(texts) for texts in encoder.texts[7:]} == {1}
@@ -236,6 +237,21 @@ def test_of_a_group_whose_merged_part_holds_some_only_the_rest_is_computed(run: 
     again = embed(run, made, 0)
     assert (again.embedded, again.resumed) == (0, 20)
     assert stored(run).keys() == TOKENS.keys()
+
+
+def test_a_retry_after_another_run_embedded_the_same_chunks_computes_nothing(
+    run: Run, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = planned(run)
+    load_as(monkeypatch, Fails(run, at_call=1))
+    with pytest.raises(Killed):
+        embed(run, made, 0)
+    load_as(monkeypatch, encoder)
+    other = a_run(run.store, tmp_path, "another run", embed=run.collection.embed.model_dump())
+    embed(other, planned(other), 0)  # plans what is left, and so cuts it into other groups
+    assert stored(run).keys() == TOKENS.keys()
+    again = embed(run, made, 0)
+    assert (again.embedded, again.resumed) == (0, 20)
 
 
 def test_parts_that_were_merged_before_the_plan_are_not_read(run: Run, encoder: FakeEncoder) -> None:

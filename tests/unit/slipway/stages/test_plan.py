@@ -37,7 +37,7 @@ def hashes(count: int) -> list[str]:
 
 def shard_rows(run: Run, made: Manifest) -> list[list[dict[str, object]]]:
     names = [shard_name(entry["shard"]) for entry in made.facts["shards"]]
-    assert [sealed.name for sealed in made.objects] == names
+    assert [sealed.name for sealed in made.named("shard-")] == names
     paths = [fetch(run.store, made.one(name), run.scratch) for name in names]
     return [[row for batch in read_batches([path]) for row in batch.to_pylist()] for path in paths]
 
@@ -155,7 +155,7 @@ def test_nothing_to_do_is_a_plan_without_shards(tmp_path: Path) -> None:
     give_vectors(run, list(tokens))
     made = plan(run, chunks_of(run, tokens))
     assert made.counts == {"chunks": 5, "reused": 5, "to_embed": 0, "tokens": 0} | CHANGES
-    assert (made.facts["shards"], made.objects) == ([], ())
+    assert (made.facts["shards"], made.named("shard-")) == ([], [])
     empty = a_run(MemoryStore(), tmp_path)
     nothing = {"chunks": 0, "reused": 0, "to_embed": 0, "tokens": 0}
     assert plan(empty, chunks_of(empty, {})).counts == nothing | CHANGES

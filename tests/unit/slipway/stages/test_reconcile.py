@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from slipway.index import artifact
 from slipway.index.artifact import DOCUMENTS_SCHEMA, ROWS_SCHEMA
 from slipway.index.build import build, read, write
 from slipway.index.update import remove
-from slipway.manifest import Draft, Manifest, load
+from slipway.manifest import Draft, Manifest, find, load
 from slipway.run import Run
 from slipway.stages.index import index
 from slipway.stages.reconcile import Reconciled, reconcile
@@ -105,7 +106,8 @@ def refuses(run: Run, snapshot: Manifest, chunks: Manifest, candidate: Manifest,
     with pytest.raises(ReconcileRefused, match=match) as refused:
         reconcile(run, snapshot, chunks, candidate)
     assert f"candidate {candidate.place} does not hold what this run made" in str(refused.value)
-    assert "nothing was released. Remove that place from the store and start a new run" in str(refused.value)
+    assert "Nothing was released, and the candidate was discarded: start a new run" in str(refused.value)
+    assert find(run.store, candidate.place) is None
 
 
 def test_a_document_that_is_missing_is_named(run: Run) -> None:
@@ -115,13 +117,13 @@ def test_a_document_that_is_missing_is_named(run: Run) -> None:
         write_arrow(new, artifact.open_arrow(old, DOCUMENTS_SCHEMA).slice(0, 397))
 
     bad = tampered(run, candidate, artifact.DOCUMENTS, without)
-    refuses(run, snapshot, chunks, bad, r"3 of the snapshot .*the first: api:0397, api:0398, api:0399;")
+    refuses(run, snapshot, chunks, bad, r"3 of the snapshot .*the first: api:0397, api:0398, api:0399\.")
 
 
 def test_a_document_that_should_be_gone_is_named(run: Run) -> None:
     run, _, _, candidate = made(run, "Flat", updated=False)
     snapshot, chunks = chunked(run, NAMES[2:400])
-    refuses(run, snapshot, chunks, candidate, r"2 documents .*not in the snapshot, the first: api:0000, api:0001;")
+    refuses(run, snapshot, chunks, candidate, r"2 documents .*not in the snapshot, the first: api:0000, api:0001\.")
 
 
 def test_a_document_that_stands_twice_is_named(run: Run) -> None:
@@ -131,7 +133,7 @@ def test_a_document_that_stands_twice_is_named(run: Run) -> None:
         table = artifact.open_arrow(old, DOCUMENTS_SCHEMA)
         write_arrow(new, pa.concat_tables([table, table.slice(7, 1)]))
 
-    refuses(run, snapshot, chunks, tampered(run, candidate, artifact.DOCUMENTS, doubled), r"1 documents .*: api:0007;")
+    refuses(run, snapshot, chunks, tampered(run, candidate, artifact.DOCUMENTS, doubled), r"1 documents .*: api:0007\.")
 
 
 @pytest.mark.parametrize("factory", ["Flat", "HNSW16"])
@@ -285,3 +287,12 @@ def test_an_object_that_was_damaged_in_the_store_is_corrupt(run: Run) -> None:
     run.store.put(key, run.store.read(key).body[:-1])
     with pytest.raises(CorruptObject, match="bytes, its manifest says"):
         reconcile(run, snapshot, chunks, candidate)
+
+
+def test_a_candidate_that_a_release_was_made_of_is_not_discarded(run: Run) -> None:
+    run, snapshot, chunks, candidate = made(run, "Flat", updated=False)
+    go_live(run, candidate)
+    wrong = replace(snapshot, objects=())
+    with pytest.raises(ReconcileRefused):
+        reconcile(run, wrong, chunks, candidate)
+    assert find(run.store, candidate.place) == candidate

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -286,6 +287,18 @@ def test_a_rolled_back_release_is_not_brought_back_by_the_next_night(run: Run) -
     roll_back(run.store, "on-call", "it was not that", to=second.release_id)
     assert live(run) == second.release_id
     assert put_live(again(run, "run-4"), made).released is False
+
+
+def test_a_withdrawn_candidate_does_not_come_back_with_other_search_parameters(run: Run) -> None:
+    first = publish(run, 1)
+    candidate, evaluation = judged(run, 2)
+    put_live(again(run, "run-2"), (candidate, evaluation))
+    roll_back(run.store, "on-call", "worse answers")
+    tuned = replace(evaluation, facts={**evaluation.facts, "parameters": {"efSearch": 99}})
+    assert name_release(candidate, tuned) != name_release(candidate, evaluation)
+    with pytest.raises(ReleaseRefused, match=r"was rolled back \(worse answers\) and nothing has changed since"):
+        put_live(again(run, "run-3"), (candidate, tuned))
+    assert live(run) == first.release_id
 
 
 def test_after_a_rollback_a_changed_candidate_is_released(run: Run) -> None:
