@@ -92,7 +92,7 @@ class Trial:
         course.differs(unmaintained(course.night, course.state), "after the maintenance: ")
 
     def _run(self, course: _Course, aimed: str | None) -> None:
-        """Run the night, after each kill in one of `WAYS`. When it has ended, old runs are retried: they change nothing."""
+        """Run the night, after each kill in one of `WAYS`. When it has ended, retries of old runs change nothing."""
         night, old = course.night, list[str]()
         run = f"night-{night.number}-1"
         while self._is_killed(course, run, aimed):
