@@ -2,16 +2,18 @@
 
     python benchmarks/chaos.py --kills 50 --seed 7
 
-A small history of three nights (the first, and two with new, changed and deleted rows) runs undisturbed first. Then
-a night is begun again from a copy of its store and database, in a process that dies by SIGKILL: at a drawn operation
-on the store, before or after it is done (every stage is hit in turn, the swap of serving.json among them); between
-encoding a group of chunks and sealing its vectors; or at any moment, from outside. Then it is retried, or a new run is
-started, which may be killed as well, until one ends. Its documents, chunks, vectors and answers must be those of the
-undisturbed night, after every kill a whole release must be live, and no chunk may be encoded that has a sealed
-vector.
+A small history of three nights (the first, and two with new, changed and deleted rows) runs undisturbed first: once
+with a graph, once with an inverted file, both updated in the later nights. Then a night is begun again from a copy of
+its store and database, in a process that dies by SIGKILL: at a drawn operation on the store, before or after it is done
+(every stage is hit in turn, the swap of serving.json among them, and the maintenance that comes before a night);
+between encoding a group of chunks and sealing its vectors; or at any moment, from outside. Then it is retried, or a
+new run is started, which may be killed as well, until one ends; and at times a killed run is retried when a new one has
+ended. Documents, chunks, vectors and answers must be those of the undisturbed night, after every kill a whole release
+must be live, and no chunk may be encoded that has a sealed vector.
 
-Prints the seed, a table, and as the last line one JSON object: kills, seed, differences, embedded_twice. The
-exit status is 1 when something differs or was embedded twice. How the processes are made: benchmarks/kills/children.py.
+Prints the seed, a table, and as the last line one JSON object: kills, seed, differences, embedded_twice, not_hit. The
+exit status is 1 when something differs or was embedded twice, or when a stage was not hit although there were three
+kills for each. How the processes are made: benchmarks/kills/children.py.
 """
 
 from __future__ import annotations
@@ -25,79 +27,109 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchmarks.kills.trial import Outcome
     from benchmarks.kills.undisturbed import Night
 
-COLUMNS = ("killed in", "kills", "retried", "run anew", "ended as undisturbed", "differences", "embedded twice")
+KILLS_A_STAGE = 3  # with so many, on average, every stage must have been hit
 
 
-def disturb(kills: int, seed: int, folder: Path) -> list[Outcome]:
-    """Disturb nights until so many kills have hit."""
+def disturb(kills: int, seed: int, folder: Path) -> tuple[list[Outcome], list[str]]:
+    """Disturb nights until so many kills have hit; what became of them, and the stages that were to be hit."""
     from benchmarks.kills.children import Children
+    from benchmarks.kills.history import SPECS
     from benchmarks.kills.place import Place
     from benchmarks.kills.trial import Trial
-    from benchmarks.kills.undisturbed import run_history
+    from benchmarks.kills.undisturbed import History
     from benchmarks.static_model import static_model
 
     children, place = Children(), Place(folder / "place")
     encoder = static_model(folder / "model", 64)
-    nights = run_history(children, place, folder / "history", seed, encoder)
-    print(f"undisturbed nights: {', '.join(f'{night.seconds:.1f} s' for night in nights)}", flush=True)
+    nights: list[Night] = []
+    for spec in SPECS:
+        nights += History(children, place, folder / spec, seed, encoder, spec).run()
+    for night in nights:
+        print(
+            f"{night.spec}, night {night.number + 1}: {night.seconds:.1f} s, {night.after['live']['index']}", flush=True
+        )
     drawn, trial = random.Random(seed), Trial(children, place, folder / "trial", encoder)
     outcomes: list[Outcome] = []
     targets = _targets(nights, drawn)
     while (left := kills - sum(len(outcome.kills) for outcome in outcomes)) > 0:
-        target = targets[sum(bool(outcome.kills) for outcome in outcomes) % len(targets)]  # until it is hit
-        night = drawn.choice([night for night in nights if target in night.targets])
-        outcomes.append(trial.disturb(night, target, drawn, left))
-        _tell(outcomes[-1], target)
-    return outcomes
+        done, turn = divmod(sum(bool(outcome.kills) for outcome in outcomes), len(targets))  # a target until it is hit
+        night = _night(nights, targets[turn], done + turn, drawn)
+        outcomes.append(trial.disturb(night, targets[turn], drawn, left))
+        _tell(outcomes[-1], night, targets[turn])
+    return outcomes, sorted({stage for night in nights for stage in night.stages})
 
 
 def _targets(nights: Sequence[Night], drawn: random.Random) -> list[str]:
     """Every target of any night, in the order in which they are hit: those that matter most first."""
+    from benchmarks.kills.attempt import MAINTENANCE
     from benchmarks.kills.undisturbed import CLOCK, GROUP, SWAP
 
-    first = [SWAP, GROUP, CLOCK]
+    updates = sorted({night.named("index") for night in nights if night.is_updated})
+    first = [SWAP, GROUP, *updates, MAINTENANCE, CLOCK]
     others = sorted({target for night in nights for target in night.targets} - set(first))
     drawn.shuffle(others)
     return [*first, *others]
 
 
-def _tell(outcome: Outcome, target: str) -> None:
+def _night(nights: Sequence[Night], target: str, turn: int, drawn: random.Random) -> Night:
+    """A night that can be hit there: one index after the other, if it can be with each."""
+    hit = [night for night in nights if target in night.targets]
+    specs = sorted({night.spec for night in hit})
+    return drawn.choice([night for night in hit if night.spec == specs[turn % len(specs)]])
+
+
+def _tell(outcome: Outcome, night: Night, target: str) -> None:
     ways = ", ".join(f"{kill.stage} → {kill.followed_by}" for kill in outcome.kills) or "ended before the kill"
-    print(f"night {outcome.night + 1}, aimed at {target}: {ways}; chunks lost {outcome.lost}", flush=True)
+    print(f"{night.spec}, night {night.number + 1}, aimed at {target}: {ways}; chunks lost {outcome.lost}", flush=True)
     for difference in outcome.differences:
         print(f"  DIFFERENT: {difference}", flush=True)
     if outcome.embedded_twice:
         print(f"  EMBEDDED TWICE: {outcome.embedded_twice} chunks", flush=True)
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """Markdown: a line a stage. A night that was killed twice counts in both lines."""
-    lines: dict[str, Counter[str]] = {}
+def table(outcomes: Sequence[Outcome], stages: Sequence[str]) -> str:
+    """Markdown: a line a stage, hit or not. A night that was killed twice counts in both lines."""
+    from benchmarks.kills.trial import WAYS
+
+    columns = ("killed in", "kills", *WAYS, "ended as undisturbed", "differences", "embedded twice")
+    lines: dict[str, Counter[str]] = {stage: Counter() for stage in stages}
     for outcome in outcomes:
         for kill in outcome.kills:
             line = lines.setdefault(kill.stage, Counter())
-            retried = kill.followed_by == "retry"
-            line.update({"kills": 1, "retried": int(retried), "run anew": int(not retried)})
-            line.update({"ended as undisturbed": int(not outcome.differences)})
+            line.update({"kills": 1, kill.followed_by: 1, "ended as undisturbed": int(not outcome.differences)})
             line.update({"differences": len(outcome.differences), "embedded twice": outcome.embedded_twice})
-    rows = [[stage, *(str(line[name]) for name in COLUMNS[1:])] for stage, line in sorted(lines.items())]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [COLUMNS, ["---"] * len(COLUMNS), *rows])
+    rows = [[stage, *(str(line[name]) for name in columns[1:])] for stage, line in sorted(lines.items())]
+    made = "\n".join(f"| {' | '.join(row)} |" for row in [columns, ["---"] * len(columns), *rows])
+    return f"{made}\n\nnot hit: {', '.join(not_hit(outcomes, stages)) or 'none'}"
 
 
-def summary(outcomes: Sequence[Outcome], seed: int) -> Mapping[str, int]:
+def not_hit(outcomes: Sequence[Outcome], stages: Sequence[str]) -> list[str]:
+    """The stages in which no process was killed."""
+    hit = {kill.stage for outcome in outcomes for kill in outcome.kills}
+    return [stage for stage in stages if stage not in hit]
+
+
+def summary(outcomes: Sequence[Outcome], seed: int, stages: Sequence[str]) -> Mapping[str, Any]:
     """The last line."""
     return {
         "kills": sum(len(outcome.kills) for outcome in outcomes),
         "seed": seed,
         "differences": sum(len(outcome.differences) for outcome in outcomes),
         "embedded_twice": sum(outcome.embedded_twice for outcome in outcomes),
+        "not_hit": not_hit(outcomes, stages),
     }
+
+
+def is_failed(made: Mapping[str, Any], stages: Sequence[str]) -> bool:
+    """Whether something was otherwise than undisturbed, or so many kills left a stage out."""
+    left_out = made["not_hit"] and made["kills"] >= KILLS_A_STAGE * len(stages)
+    return bool(made["differences"] or made["embedded_twice"] or left_out)
 
 
 def main() -> None:
@@ -108,10 +140,10 @@ def main() -> None:
     seed = secrets.randbelow(1_000_000) if asked.seed is None else asked.seed
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="slipway-chaos-") as folder:
-        outcomes = disturb(asked.kills, seed, Path(folder))
-    made = summary(outcomes, seed)
-    print(f"\n{table(outcomes)}\n\n{json.dumps(made)}")
-    sys.exit(1 if made["differences"] or made["embedded_twice"] else 0)
+        outcomes, stages = disturb(asked.kills, seed, Path(folder))
+    made = summary(outcomes, seed, stages)
+    print(f"\n{table(outcomes, stages)}\n\n{json.dumps(made)}")
+    sys.exit(is_failed(made, stages))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ SOURCE = "notes"
 NAME = "chaos"
 GROUP_CHUNKS = 24  # so that a shard has several groups
 SHARD_TOKENS = 4_000  # so that a night has several shards
+# Of vectors (256 bytes each), so that maintenance makes several parts of the many that nights leave.
+SMALL_BYTES, TARGET_BYTES = 8 << 10, 32 << 10
+SPECS = ("HNSW32", "IVF8,SQ8")  # a graph and an inverted file: each is updated in its own way
 LONG = 11  # every so many documents one of several chunks
 WORDS = (  # noqa: SIM905 - a list of a hundred lines would be nothing to read
     "amber anchor apple arrow autumn barley basket beacon birch bottle bridge bronze candle canyon cedar chalk cherry "
@@ -30,10 +33,11 @@ WORDS = (  # noqa: SIM905 - a list of a hundred lines would be nothing to read
 QUERIES = tuple(" ".join(random.Random(number).sample(WORDS, 3)) for number in range(25))
 
 
-def collection(encoder: Mapping[str, Any]) -> Collection:
-    """The collection: read by watermark and id scan, duplicates dropped, several chunks, a graph index.
+def collection(encoder: Mapping[str, Any], spec: str) -> Collection:
+    """The collection: read by watermark and id scan, duplicates dropped, several chunks, an index that is updated.
 
-    The graph is searched exhaustively, so an answer does not depend on the order in which vectors came into it.
+    It is searched exhaustively, so an answer does not depend on the order in which vectors came into it. A night
+    changes a tenth of its rows, and codes trained on so few say little of new ones, so the triggers are set high.
     """
     source = {
         "name": SOURCE,
@@ -54,7 +58,11 @@ def collection(encoder: Mapping[str, Any]) -> Collection:
             "chunk": {"tokens": 48, "overlap": 8},
             "encoder": dict(encoder),
             "embed": {"device": "cpu", "shard_tokens": SHARD_TOKENS},
-            "index": {"spec": "HNSW32", "search": {"ef_search": 2_048}},
+            "index": {
+                "spec": spec,
+                "search": {"ef_search": 2_048, "nprobe": 8},
+                "update": {"tombstone_share": 0.5, "imbalance": 4, "error_growth": 100, "recall_loss": 0.2},
+            },
         }
     )
 

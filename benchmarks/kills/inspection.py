@@ -42,7 +42,7 @@ class _State:
 
     def as_json(self) -> dict[str, Any]:
         """`sealed`: hashes that have a vector; `generation`; and of the live release, each a checksum or a value:
-        its documents, chunks, vectors and answers. Those are empty before the first release.
+        its documents, chunks, vectors and answers, and how its index was made. Empty before the first release.
         """
         return {"sealed": sorted(self.sealed), "generation": self.serving.generation, "live": self._live()}
 
@@ -60,6 +60,7 @@ class _State:
             "documents": self.live.searcher.documents,
             "indexed vectors": self.live.manifest.counts["vectors"],
             "answers": self._answers(),
+            "index": "{kind}: {reason}".format_map(self.live.manifest.facts["update"]),
         }
 
     def _chunks(self, snapshot: Manifest) -> list[Manifest]:

@@ -1,4 +1,4 @@
-"""One disturbed night: killed at a drawn moment, then retried or run anew until it ends, then compared."""
+"""One disturbed night, or the maintenance before it: killed at a drawn moment until it ends, then compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kills.attempt import Attempt, run_attempt
+from benchmarks.kills.attempt import MAINTENANCE, Attempt, run_attempt
 from benchmarks.kills.children import Children
 from benchmarks.kills.deaths import Moment
 from benchmarks.kills.diary import read_diary
@@ -18,15 +18,17 @@ from benchmarks.kills.undisturbed import CLOCK, GROUP, Night
 
 KILLS_A_NIGHT = 3
 AGAIN = 0.4  # share of follow-ups that are killed as well
+RETRY, NEW, BOTH = "retry", "new run", "new run, then retry"  # the last: of the killed run, when a new one has ended
+WAYS = (RETRY, NEW, BOTH)
 
 
 @dataclass(slots=True)
 class Kill:
-    """One kill: what was aimed at, where the process was, and whether a retry or a new run followed."""
+    """One kill: what was aimed at, where the process was, and which of `WAYS` followed."""
 
     aimed: str
     stage: str
-    followed_by: str = "new run"
+    followed_by: str = RETRY
 
 
 @dataclass(slots=True)
@@ -35,11 +37,32 @@ class Outcome:
     and encoded again: the price of a kill. `embedded_twice` are chunks encoded although a sealed part held them.
     """
 
-    night: int
     kills: list[Kill] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     embedded_twice: int = 0
     lost: int = 0
+
+
+@dataclass(slots=True)
+class _Course:
+    """A disturbed night on its way: its last attempt's events, the state that this left, and all chunks encoded yet."""
+
+    night: Night
+    drawn: random.Random
+    most: int
+    outcome: Outcome
+    state: Mapping[str, Any]
+    events: list[dict[str, Any]] = field(default_factory=list)
+    encoded: set[str] = field(default_factory=set)
+
+    def aim_again(self, targets: set[str]) -> str | None:
+        """One of the targets, or None: the next attempt is left alone."""
+        left = min(KILLS_A_NIGHT, self.most) - len(self.outcome.kills)
+        return self.drawn.choice(sorted(targets)) if left > 0 and self.drawn.random() < AGAIN else None
+
+    def differs(self, differences: Iterator[str], when: str = "") -> None:
+        """Keep what differs."""
+        self.outcome.differences += [when + difference for difference in differences]
 
 
 class Trial:
@@ -52,38 +75,61 @@ class Trial:
     def disturb(self, night: Night, target: str, drawn: random.Random, most: int) -> Outcome:
         """Begin the night anew, kill it at `target` and at most so many times in all, and let it end."""
         self._place.replace_by(night.beginning)
-        outcome = Outcome(night.number)
-        sealed = set(night.before["sealed"])
-        run, encoded = 1, set[str]()
-        for number in range(KILLS_A_NIGHT + 1):
-            hit = number == 0 or (number < min(KILLS_A_NIGHT, most) and drawn.random() < AGAIN)
-            aimed = (target if number == 0 else drawn.choice(sorted(night.targets))) if hit else None
-            events, killed = self._attempt(night, f"night-{night.number}-{run}", number, aimed, drawn)
-            outcome.embedded_twice += len(_encoded(events) & sealed)
-            outcome.lost += len((_encoded(events) & encoded) - sealed)
-            encoded |= _encoded(events)
-            state = self._inspect()
-            if not killed:
-                outcome.differences += [*failure(events), *unequal(night.after, state)]
-                return outcome
-            outcome.kills.append(Kill(aimed or "", _last_stage(events)))
-            outcome.differences += half_done(night, state)
-            sealed = set(state["sealed"])
-            if drawn.random() < 0.5:
-                outcome.kills[-1].followed_by = "retry"
-            else:
-                run += 1
-        raise RuntimeError(f"night {night.number} was killed although nothing was to kill it any more")
+        course = _Course(night, drawn, most, Outcome(), night.before)
+        if target == MAINTENANCE:
+            self._maintain(course)
+            self._run(course, course.aim_again(set(night.targets) - {MAINTENANCE}))
+        else:
+            self._run(course, target)
+        return course.outcome
 
-    def _attempt(
-        self, night: Night, run_id: str, number: int, aimed: str | None, drawn: random.Random
-    ) -> tuple[list[dict[str, Any]], bool]:
-        diary = self._folder / f"attempt-{number}.jsonl"
+    def _maintain(self, course: _Course) -> None:
+        """Maintain the store that the night finds, again after each kill."""
+        aimed: str | None = MAINTENANCE
+        while self._is_killed(course, MAINTENANCE, aimed):
+            aimed = course.aim_again({MAINTENANCE})
+        course.differs(unfinished(course.events), "maintenance: ")
+        course.differs(unmaintained(course.night, course.state), "after the maintenance: ")
+
+    def _run(self, course: _Course, aimed: str | None) -> None:
+        """Run the night, after each kill in one of `WAYS`. When it has ended, retries of old runs change nothing."""
+        night, old = course.night, list[str]()
+        run = f"night-{night.number}-1"
+        while self._is_killed(course, run, aimed):
+            kill = course.outcome.kills[-1]
+            kill.followed_by = course.drawn.choice(WAYS)
+            if kill.followed_by == BOTH:
+                old.append(run)
+            if kill.followed_by != RETRY:
+                run = f"night-{night.number}-{len(course.outcome.kills) + 1}"
+            aimed = course.aim_again(set(night.targets) - {MAINTENANCE})
+        course.differs(failure(course.events))
+        course.differs(unequal(night.after, course.state))
+        for run in old:
+            self._is_killed(course, run, None)
+            course.differs(replacing(course.events), f"the old run {run}: ")
+            course.differs(unequal(night.after, course.state), f"after the old run {run}: ")
+
+    def _is_killed(self, course: _Course, run_id: str, aimed: str | None) -> bool:
+        """Make one attempt and look at what it left; whether it was killed."""
+        night, outcome = course.night, course.outcome
+        diary = self._folder / "attempt.jsonl"
         diary.unlink(missing_ok=True)
-        moment, seconds = _moment(night, aimed, drawn) if aimed else (None, None)
-        attempt = Attempt(self._place, run_id, self._encoder, diary, moment)
+        moment, seconds = _moment(night, aimed, course.drawn) if aimed else (None, None)
+        attempt = Attempt(self._place, run_id, self._encoder, night.spec, diary, moment)
         killed = self._children.run(run_attempt, attempt, kill_after=seconds)
-        return read_diary(diary), killed
+        course.events = read_diary(diary)
+        encoded, sealed = _encoded(course.events), set(course.state["sealed"])
+        outcome.embedded_twice += len(encoded & sealed)
+        outcome.lost += len((encoded & course.encoded) - sealed)
+        course.encoded |= encoded
+        course.state = self._inspect()
+        if killed and aimed is None:
+            raise RuntimeError(f"run {run_id} was killed although nothing was to kill it any more")
+        if killed:
+            outcome.kills.append(Kill(aimed or "", night.named(_last_stage(course.events))))
+            course.differs(half_done(night, course.state))
+        return killed
 
     def _inspect(self) -> Mapping[str, Any]:
         return self._children.answer(inspect, self._place, self._folder / "inspected", file=self._folder / "state.json")
@@ -105,12 +151,34 @@ def _last_stage(events: list[dict[str, Any]]) -> str:
     return stages[-1] if stages else "before its first operation"
 
 
-def failure(events: list[dict[str, Any]]) -> Iterator[str]:
+def unfinished(events: list[dict[str, Any]]) -> Iterator[str]:
     last = events[-1] if events else {"event": "nothing"}
     if last["event"] != "ended":
         yield f"the run did not end: {last.get('error', last)}"
-    elif last["verdict"] != "passed":
+
+
+def failure(events: list[dict[str, Any]]) -> Iterator[str]:
+    """Why a night did not end as it was to end."""
+    yield from unfinished(events)
+    last = events[-1] if events else {}
+    if last.get("event") == "ended" and last["verdict"] != "passed":
         yield f"the run ended with the verdict {last['verdict']}: {last['reason']}"
+
+
+def replacing(events: list[dict[str, Any]]) -> Iterator[str]:
+    """Why an old run did not end as it was to, after a newer one: refused as stale, or with nothing to change."""
+    if not events or events[-1].get("kind") != "ReleaseRefused":
+        yield from failure(events)
+
+
+def unmaintained(night: Night, state: Mapping[str, Any]) -> Iterator[str]:
+    """A maintenance leaves what is live as it was, and the vectors that one that nobody disturbs leaves."""
+    yield from unequal(night.before, state)
+    undisturbed = set(night.maintenance.after["sealed"]) if night.maintenance else set()
+    if missing := undisturbed - set(state["sealed"]):
+        yield f"{len(missing)} vectors are gone that an undisturbed maintenance keeps"
+    if more := set(state["sealed"]) - undisturbed:
+        yield f"{len(more)} vectors are there that an undisturbed maintenance removes"
 
 
 def unequal(expected: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:

@@ -13,5 +13,7 @@ def test_killed_nights_end_as_undisturbed_ones() -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     first, *_, last = done.stdout.splitlines()
     assert first == "seed 1"
-    assert json.loads(last) == {"kills": 6, "seed": 1, "differences": 0, "embedded_twice": 0}, done.stdout
+    made = json.loads(last)
+    assert made.pop("not_hit")  # six kills cannot hit them all
+    assert made == {"kills": 6, "seed": 1, "differences": 0, "embedded_twice": 0}, done.stdout
     assert done.returncode == 0

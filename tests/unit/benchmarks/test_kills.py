@@ -5,20 +5,30 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.chaos import summary, table
+from benchmarks.chaos import is_failed, summary, table
 from benchmarks.kills.deaths import Fate, FatefulStore, Moment
 from benchmarks.kills.diary import Diary, read_diary
 from benchmarks.kills.place import Place
-from benchmarks.kills.trial import Kill, Outcome, failure, half_done, unequal
-from benchmarks.kills.undisturbed import CLOCK, GROUP, SWAP, Night
+from benchmarks.kills.trial import BOTH, NEW, Kill, Outcome, failure, half_done, replacing, unequal, unmaintained
+from benchmarks.kills.undisturbed import CLOCK, GROUP, SWAP, Maintenance, Night
 
-BEFORE: dict[str, Any] = {"sealed": ["a"], "generation": 1, "live": {"chunks": ["2 rows, ab"], "answers": [["x"]]}}
-AFTER: dict[str, Any] = {"sealed": ["b"], "generation": 2, "live": {"chunks": ["3 rows, cd"], "answers": [["y"]]}}
+BEFORE: dict[str, Any] = {
+    "sealed": ["a", "z"],
+    "generation": 1,
+    "live": {"chunks": ["2 rows, ab"], "answers": [["x"]], "index": "built: nothing is released yet"},
+}
+AFTER: dict[str, Any] = {
+    "sealed": ["b"],
+    "generation": 2,
+    "live": {"chunks": ["3 rows, cd"], "answers": [["y"]], "index": "updated: 1 texts came and 2 went"},
+}
+MAINTAINED: dict[str, Any] = {**BEFORE, "sealed": ["a"]}
 ENDED = {"event": "ended", "released": True, "verdict": "passed", "reason": None}
 
 
@@ -31,17 +41,19 @@ DIARY = [
     {"event": "group", "number": 1, "stage": "embed"},
     {"event": "encoded", "hashes": ["a"]},
     operation(2, "embed", "put_if", "vectors/x/y/manifest.json"),
-    operation(3, "release", "copy", "releases/r/1/index.faiss"),
-    operation(4, "release", "put_if", "releases/r/manifest.json"),
-    operation(5, "release", "put_if", "serving.json"),
-    operation(6, "between stages", "put", "runs/r/result.json"),
+    operation(3, "index", "upload", "candidates/c/1/index.faiss"),
+    operation(4, "release", "copy", "releases/r/1/index.faiss"),
+    operation(5, "release", "put_if", "releases/r/manifest.json"),
+    operation(6, "release", "put_if", "serving.json"),
+    operation(7, "between stages", "put", "runs/r/result.json"),
     ENDED,
 ]
 
 
 @pytest.fixture
 def night(tmp_path: Path) -> Night:
-    return Night(1, Place(tmp_path), BEFORE, AFTER, 2.0, DIARY)
+    maintenance = Maintenance([operation(1, "maintenance", "delete", "runs/r/raw/x"), ENDED], MAINTAINED)
+    return Night(1, "HNSW32", Place(tmp_path), BEFORE, AFTER, 2.0, DIARY, maintenance)
 
 
 def test_every_stage_and_every_moment_that_matters_can_be_hit(night: Night) -> None:
@@ -50,10 +62,19 @@ def test_every_stage_and_every_moment_that_matters_can_be_hit(night: Night) -> N
         "preflight": [1],
         GROUP: [1],
         "embed": [2],
-        "release": [3, 4, 5],
-        SWAP: [4, 5],
-        "between stages": [6],
+        "index: update of HNSW32": [3],
+        "release": [4, 5, 6],
+        SWAP: [5, 6],
+        "between stages": [7],
+        "maintenance": [1],
     }
+    others = {"preflight", "embed", "release", "between stages", "maintenance"}
+    assert night.stages == {"index: update of HNSW32", *others}
+
+
+def test_an_index_that_was_built_anew_is_another_stage(night: Night) -> None:
+    assert replace(night, after=BEFORE).named("index") == "index: build"
+    assert night.named("embed") == "embed"
 
 
 def test_equal_states_have_no_differences() -> None:
@@ -83,13 +104,47 @@ def test_a_run_that_fails_or_is_refused_is_a_difference() -> None:
     assert list(failure([])) != []
 
 
+def test_an_old_run_may_be_refused_as_stale_and_nothing_else() -> None:
+    assert list(replacing([ENDED])) == []
+    assert list(replacing([{"event": "failed", "kind": "ReleaseRefused", "error": "stale"}])) == []
+    assert list(replacing([{"event": "failed", "kind": "GateRefused", "error": "recall"}])) != []
+    assert list(replacing([])) != []
+
+
+def test_a_maintenance_keeps_what_is_live_and_the_vectors_that_an_undisturbed_one_keeps(night: Night) -> None:
+    assert list(unmaintained(night, MAINTAINED)) == []
+    assert len(list(unmaintained(night, {**MAINTAINED, "sealed": []}))) == 1
+    assert len(list(unmaintained(night, BEFORE))) == 1
+    assert len(list(unmaintained(night, {**MAINTAINED, "generation": 2}))) == 1
+
+
 def test_the_last_line_adds_up_and_a_night_killed_twice_counts_in_both_lines() -> None:
-    outcomes = [Outcome(0, [Kill("index", "index", "retry"), Kill("any moment", "embed")], ["x"], 3), Outcome(1)]
-    assert summary(outcomes, 9) == {"kills": 2, "seed": 9, "differences": 1, "embedded_twice": 3}
-    assert table(outcomes).splitlines()[2:] == [
-        "| embed | 1 | 0 | 1 | 0 | 1 | 3 |",
-        "| index | 1 | 1 | 0 | 0 | 1 | 3 |",
+    outcomes = [Outcome([Kill("index", "index", NEW), Kill("any moment", "embed", BOTH)], ["x"], 3), Outcome()]
+    stages = ["embed", "index", "plan"]
+    assert summary(outcomes, 9, stages) == {
+        "kills": 2,
+        "seed": 9,
+        "differences": 1,
+        "embedded_twice": 3,
+        "not_hit": ["plan"],
+    }
+    assert table(outcomes, stages).splitlines()[2:] == [
+        "| embed | 1 | 0 | 0 | 1 | 0 | 1 | 3 |",
+        "| index | 1 | 0 | 1 | 0 | 0 | 1 | 3 |",
+        "| plan | 0 | 0 | 0 | 0 | 0 | 0 | 0 |",
+        "",
+        "not hit: plan",
     ]
+
+
+def test_a_stage_that_was_not_hit_is_a_failure_where_there_were_kills_enough() -> None:
+    stages = ["embed", "plan"]
+    once, all_over = Outcome([Kill("embed", "embed")]), Outcome([Kill("plan", "plan")])
+    assert not is_failed(summary([once] * 5, 1, stages), stages)
+    assert is_failed(summary([once] * 6, 1, stages), stages)
+    assert not is_failed(summary([once] * 5 + [all_over], 1, stages), stages)
+    assert is_failed(summary([Outcome(differences=["x"])], 1, stages), stages)
+    assert is_failed(summary([Outcome(embedded_twice=1)], 1, stages), stages)
 
 
 @pytest.mark.parametrize("after", [False, True])
