@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, get_current_context
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from slipway.config import Collection
 
 MAINTENANCE = "maintenance"
+
+# Growing delays would let run after run go first: the gaps between them are short.
+STEADY = {"retry_delay": timedelta(minutes=10), "retry_exponential_backoff": 0}
 
 PAGE = """
 ### {collection}: maintenance of the store

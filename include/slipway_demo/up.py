@@ -97,8 +97,22 @@ def down(project: Path) -> int:
     session.stop()
     if session.running():
         raise NotUp("Some of Airflow's processes could not be ended; see ps.")
+    _free_collections()
     say("Airflow is stopped. What it made is kept in .slipway/.")
     return 0
+
+
+def _free_collections() -> None:
+    """Give back the leases of runs that were cut off: nothing of this Airflow is at work any more."""
+    from slipway import lease, settings
+    from slipway.config import collection_files, load_file
+    from slipway.storage import open_store
+
+    for file in collection_files(settings.collections_folder()):
+        store = open_store(settings.store_url(file.stem, settings.store_root(load_file(file))))
+        found, _ = lease.read_lease(store)
+        if found is not None and found.holder.process is None:
+            lease.release(store, found.holder.run_id)
 
 
 def say(text: str) -> None:

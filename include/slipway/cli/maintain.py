@@ -67,8 +67,8 @@ def _changed(compacted: dict[str, Any]) -> bool:
 def _vectors(one: dict[str, Any]) -> str:
     gone = one["parts_before"] - one["parts_after"]
     why = (
-        f"{one['merged']:,} of {one['parts_before']:,} parts merged, {one['parts_after']:,} left; {one['unwanted']:,} "
-        f"vectors that nothing kept needs, {one['repeated']:,} that stood twice (encoder {one['encoder']})"
+        f"{one['merged']:,} of {one['parts_before']:,} parts into larger ones, {one['parts_after']:,} then; "
+        f"{one['unwanted']:,} vectors that nothing kept needs, {one['repeated']:,} that stood twice (encoder {one['encoder']})"
     )
     return _COLUMNS.format(
         kind="vectors", places=f"{gone:,}", objects=f"{one['objects']:,}", size=_size(one["bytes_freed"]), why=why

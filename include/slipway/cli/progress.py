@@ -19,7 +19,10 @@ class Bars:
         """Show that `done` of `total` `unit`s are finished."""
         if self._bar is None or self._key != (stage, total) or done < self._bar.n:
             self.close()
-            bar: tqdm[Any] = tqdm(total=total, desc=f"{stage:<9}", unit=f" {unit}", dynamic_ncols=True, mininterval=0.5)
+            # None: no bar where standard error is no terminal, such as a cron mail
+            bar: tqdm[Any] = tqdm(
+                total=total, desc=f"{stage:<9}", unit=f" {unit}", dynamic_ncols=True, mininterval=0.5, disable=None
+            )
             self._bar, self._key = bar, (stage, total)
         self._bar.update(done - self._bar.n)
 

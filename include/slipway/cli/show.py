@@ -137,7 +137,8 @@ def _index(made: dict[str, Any]) -> list[str]:
     if index.get("parameters"):
         parameters = ", ".join(f"{name}={value}" for name, value in index["parameters"].items())
         lines.append(_line("searched", f"{parameters}: {index['parameters_reason']}"))
-    return lines + _update(index.get("update")) + _reconciled(made.get("reconciled"))
+    update = None if made.get("nothing_changed") else index.get("update")  # it would tell of an earlier night
+    return lines + _update(update) + _reconciled(made.get("reconciled"))
 
 
 def _update(update: dict[str, Any] | None) -> list[str]:
@@ -176,7 +177,16 @@ def _metrics(made: dict[str, Any]) -> list[str]:
     shown = {
         label: [f"{name} {metrics[name]:.4g}" for name in names if name in metrics] for label, names in groups.items()
     }
-    return [_line(label, "  ".join(values)) for label, values in shown.items() if values]
+    return [_line(label, "  ".join(values)) for label, values in shown.items() if values] + _missing(made)
+
+
+def _missing(made: dict[str, Any]) -> list[str]:
+    """Judged documents that are not there: they count against relevance."""
+    missing = made.get("judged_missing", [])
+    if not missing:
+        return []
+    first = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+    return [_line("missing", f"{len(missing):,} judged documents are not in the collection: {first}")]
 
 
 def _gates(made: dict[str, Any]) -> list[str]:

@@ -104,4 +104,7 @@ def test_vectors_are_shown_by_encoder() -> None:
     title, _, _, line = maintained(done).splitlines()
     assert title == "docs: 3.0 GiB would be freed"
     assert line.split()[:5] == ["vectors", "1,197", "3,591", "3.0", "GiB"]
-    assert "1,190 of 1,200 parts merged, 3 left; 4,321 vectors that nothing kept needs, 0 that stood twice" in line
+    assert (
+        "1,190 of 1,200 parts into larger ones, 3 then; 4,321 vectors that nothing kept needs, 0 that stood twice"
+        in line
+    )
