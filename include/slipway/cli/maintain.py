@@ -68,7 +68,8 @@ def _vectors(one: dict[str, Any]) -> str:
     gone = one["parts_before"] - one["parts_after"]
     why = (
         f"{one['merged']:,} of {one['parts_before']:,} parts into larger ones, {one['parts_after']:,} then; "
-        f"{one['unwanted']:,} vectors that nothing kept needs, {one['repeated']:,} that stood twice (encoder {one['encoder']})"
+        f"{one['unwanted']:,} vectors that nothing kept needs, {one['repeated']:,} that stood twice "
+        f"(encoder {one['encoder']})"
     )
     return _COLUMNS.format(
         kind="vectors", places=f"{gone:,}", objects=f"{one['objects']:,}", size=_size(one["bytes_freed"]), why=why
