@@ -58,6 +58,8 @@ class Comparison:
         self._session, self._source = session, source
         self.unknown = tables.number(session, "SELECT count(*) FROM unknown")
         """How many ids the source has that neither the base knows nor this reading brought."""
+        self.repeated = tables.number(session, "SELECT count(*) - count(DISTINCT document_id) FROM scanned")
+        """How many of the source's rows have the id of another one."""
 
     def vanished(self) -> Iterator[pa.RecordBatch]:
         """The documents of this source that the base knows and the source no longer has (records.DELETED)."""

@@ -67,6 +67,9 @@ class SourceBase(Model):
         min_length=1,
         description="column that marks a row as deleted: it is gone when the value is not null, false, 0 or empty",
     )
+    full_every_days: int = Field(
+        7, ge=1, description="where changes are read: after so many days all rows are read and compared again"
+    )
 
     _templates = field_validator("title", "text")(_check_template)
 
@@ -104,19 +107,17 @@ class SqlSource(SourceBase):
         description="column that every change of a row moves on, a timestamp or a growing number: nights then read "
         "only what changed; without it every night reads all rows",
     )
-    overlap: float = Field(
-        60,
+    overlap: float | None = Field(
+        None,
         ge=0,
-        description="how far before the newest updated_at of the last night reading begins: minutes for timestamps, "
-        "units for numbers; at least the longest time from a row's updated_at to its commit",
+        description="how far before the newest updated_at of the last night reading begins, at least the longest time "
+        "from a row's updated_at to its commit: minutes for timestamps, dates and texts, 60 when left out; for numbers "
+        "in the column's own unit, and never left out",
     )
     id_scan: bool = Field(
         True,
         description="with updated_at: whether every night reads all ids, to find rows that vanished and rows that "
         "the watermark missed",
-    )
-    full_every_days: int = Field(
-        7, ge=1, description="with updated_at: after so many days all rows are read and compared again"
     )
 
     @property

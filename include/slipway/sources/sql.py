@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from slipway.config import SqlSource
+from slipway.errors import SourceSchemaError
 from slipway.manifest import fingerprint
 from slipway.run import Connection
 from slipway.sources import watermark
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 IDS_A_STATEMENT = 500
+OVERLAP_MINUTES = 60.0  # where the source says nothing
 
 
 class Database(Protocol):
@@ -68,7 +70,10 @@ def open_sql(connection: Connection, source: SqlSource, since: Position | None) 
 
 
 class SqlReading:
-    """A `Reading` of a table or query: everything, or by the watermark `updated_at` and an overlap."""
+    """A `Reading` of a table or query: everything, or by the watermark `updated_at` and an overlap.
+
+    Raises what `Reading` says, and `SourceSchemaError` for a watermark of numbers without an overlap.
+    """
 
     def __init__(self, database: Database, source: SqlSource, since: Position | None) -> None:
         self.database, self._source, self._given = database, source, since
@@ -101,6 +106,7 @@ class SqlReading:
             self.reason = "the source names no column updated_at"
             return
         self._kind = self.database.kind()
+        self._check_overlap(self._source.updated_at)
         if self._kind is not None:
             self._latest = self.database.now().latest(self._kind)
         if self._given is None:
@@ -109,7 +115,17 @@ class SqlReading:
             self.reason = obstacle
         else:
             self.full = False
-            self.reason = f"everything since {self._since} minus {self._source.overlap:g}{self._unit}"
+            self.reason = f"everything since {self._since} minus {self._overlap:g}{self._unit}"
+
+    def _check_overlap(self, column: str) -> None:
+        """Raise `SourceSchemaError` where no overlap can be assumed: a number may count days or microseconds."""
+        if self._kind is Kind.NUMBER and self._source.overlap is None:
+            raise SourceSchemaError(
+                f"{self.database.where}: updated_at column {column!r} holds numbers, whose unit nobody knows, and the "
+                "source has no overlap. Write overlap in the column's own unit, at least the longest time from a row's "
+                "stamp to its commit: one hour is 3600 for seconds since 1970 and 3600000 for milliseconds; for a "
+                "sequence or a version, as many numbers as may be given out and not yet committed"
+            )
 
     def _obstacle(self, given: Position) -> str | None:
         """Why the position cannot be gone on from, if so."""
@@ -124,6 +140,10 @@ class SqlReading:
         if self._since is None:
             return f"the last reading ended at {given.get('value')!r}, and {column} now holds {self._kind.value}"
         return None
+
+    @property
+    def _overlap(self) -> float:
+        return OVERLAP_MINUTES if self._source.overlap is None else self._source.overlap
 
     @property
     def _unit(self) -> str:
@@ -144,7 +164,7 @@ class SqlReading:
     def _ranges(self) -> Sequence[Range]:
         if self.full or self._since is None or self._kind is None:
             return []
-        return watermark.ranges(self._kind, watermark.below(self._since, self._source.overlap))
+        return watermark.ranges(self._kind, watermark.below(self._since, self._overlap))
 
     def _reached(self, largest: Stamp | None) -> Position | None:
         since = None if self.full else self._since

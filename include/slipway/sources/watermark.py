@@ -211,7 +211,9 @@ def ranges(kind: Kind, low: Stamp) -> Sequence[Range]:
     Text is compared as text: with "T" or a space before the time, with or without seconds, fraction and zone. A prefix
     sorts before all that it begins, so the bound is cut to the minute, and to the day at midnight; a space sorts before
     "T", so each has a range of its own on the first day. The digits stand at the same places in all of them, so this
-    holds in every collation, also in those that pass over punctuation.
+    holds in every collation, also in those that pass over punctuation. A text that is a day alone may have been written
+    at any time of it, so that of the first day is read as well, as a date would be. Its range ends before the first
+    digit of a time, not before the space: some databases do not count a space at the end of a text.
     """
     if kind is not Kind.TEXT:
         return [(low, None)]
@@ -219,7 +221,7 @@ def ranges(kind: Kind, low: Stamp) -> Sequence[Range]:
     day, clock = low.date().isoformat(), low.strftime("%H:%M")
     if clock == "00:00":
         return [(day, None)]
-    return [(f"{day}T{clock}", None), (f"{day} {clock}", f"{day}T")]
+    return [(f"{day}T{clock}", None), (f"{day} {clock}", f"{day}T"), (day, f"{day} 0")]
 
 
 def _shown(value: object) -> str:

@@ -21,7 +21,7 @@ from slipway.cleaning.idscan import IdFile, compare
 from slipway.cleaning.recipe import recipe
 from slipway.cleaning.rows import document_id
 from slipway.cleaning.values import python_values
-from slipway.config import AnySource, SqlSource
+from slipway.config import AnySource
 from slipway.errors import InputError, SourceRefused
 from slipway.manifest import Draft, Manifest
 from slipway.parts import PartWriter
@@ -56,19 +56,18 @@ def extract(run: Run, source_name: str) -> Manifest:
     try:
         try:
             return _read(run, source, base, Draft(run.store, place, STAGE, fingerprint), scratch)
-        except _TooManyUnknown as unknown:
-            why = f"the id scan found {unknown.number:,} rows that the watermark had missed"
-            full = replace(base, since=None, why=why)
+        except _ReadInFull as found:
+            full = replace(base, since=None, why=found.why)
             return _read(run, source, full, Draft(run.store, place, STAGE, fingerprint), scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)  # only copies: a leftover harms nothing
 
 
-class _TooManyUnknown(Exception):
-    """The id scan found so many unknown rows that reading everything is cheaper; never leaves this module."""
+class _ReadInFull(Exception):
+    """A reading of changes found, half way, `why` everything has to be read; never leaves this module."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, why: str) -> None:
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +92,23 @@ def _base(run: Run, source: AnySource) -> _Base:
         return _Base(None, None, None, "the source or the clean section of the collection file has changed")
     if checkpoint.start_of(run).full:
         return _Base(newest.snapshot, state, None, "a full reading was asked for")
-    if isinstance(source, SqlSource) and source.updated_at:
-        age = datetime.now(UTC) - datetime.fromisoformat(state.full_at)
-        if age >= timedelta(days=source.full_every_days):
-            return _Base(newest.snapshot, state, None, f"the last full reading was {age.days} days ago")
-    return _Base(newest.snapshot, state, state.position, "")
+    if state.position is None:
+        return _Base(newest.snapshot, state, None, "")
+    why = _unfit(run, source, newest.snapshot, state)
+    return _Base(newest.snapshot, state, None if why else state.position, why)
+
+
+def _unfit(run: Run, source: AnySource, snapshot: str, state: SourceState) -> str:
+    """Why changes are not enough tonight although the source could tell them; empty if they are."""
+    repeated = manifest.load(run.store, snapshot).facts.get("repeated_ids")
+    if repeated is None:  # a snapshot from before this was noted; the next one says
+        return "the base does not say whether several rows have one id"
+    if source.name in repeated:
+        return "the source holds several rows with one id, so changes cannot be told apart"
+    age = datetime.now(UTC) - datetime.fromisoformat(state.full_at)
+    if age >= timedelta(days=source.full_every_days):
+        return f"the last full reading was {age.days} days ago"
+    return ""
 
 
 def _read(run: Run, source: AnySource, base: _Base, draft: Draft, scratch: Path) -> Manifest:
@@ -157,10 +168,15 @@ class _Changes:
             _check_may_be_empty(self._run, self._source)
         base = manifest.load(self._run.store, self._base.snapshot)
         with compare(self._run, self._source.name, base, scanned.path, [brought]) as found:
+            if found.repeated:
+                raise _ReadInFull(
+                    f"the id scan found several rows with one id (rows beyond the first: {found.repeated:,}), so "
+                    "changes cannot be told apart"
+                )
+            if found.unknown > FETCHED:
+                raise _ReadInFull(f"the id scan found {found.unknown:,} rows that the watermark had missed")
             for batch in found.vanished():
                 self._deleted.write(batch)
-            if found.unknown > FETCHED:
-                raise _TooManyUnknown(found.unknown)
             if found.unknown:
                 again = reading.all_ids()
                 assert again is not None

@@ -35,7 +35,7 @@ from slipway.records import DELETED, DOCUMENTS, DUPLICATES, REJECTED, ROW_KEYS
 from slipway.run import Run
 
 STAGE = "snapshot"
-VERSION = 2  # raise it when the same clean documents would give another snapshot
+VERSION = 3  # raise it when the same clean documents would give another snapshot
 
 
 def snapshot(run: Run, cleaned: Sequence[Manifest]) -> Manifest:
@@ -45,7 +45,8 @@ def snapshot(run: Run, cleaned: Sequence[Manifest]) -> Manifest:
     sorted likewise; `rejected` (records.REJECTED). Counts: `documents_in` (rows known of all sources), `documents`,
     `rejected` (by clean, and duplicates). Facts: `content` (SHA-256 of the ids and content hashes: equal documents have
     equal `content`, however they came together), `rejected_by_reason`, `sources` (per source `rows`, `documents`,
-    `rejected`), `base` (place of the snapshot that this one was made from, or None) and `duplicates` (the rules).
+    `rejected`), `repeated_ids` (sources with an id that several rows hold, whether these became documents or were
+    rejected), `base` (place of the snapshot that this one was made from, or None) and `duplicates` (the rules).
     When nothing changed against the base, the base itself is returned. Raises `OperationError` when the numbers do not
     add up.
     """
@@ -62,7 +63,7 @@ def snapshot(run: Run, cleaned: Sequence[Manifest]) -> Manifest:
         rows = _Rows(run, session, base, cleaned)
         rows.gather()
         rows.check()
-        if base is not None and base.facts["duplicates"] == rules and _is_same(session, base):
+        if base is not None and _is_current(base, rules) and _is_same(session, base):
             return base
         draft = Draft(run.store, place, STAGE, print_of, inputs)
         return _seal(run, session, draft, settings, {"base": base.place if base else None, "duplicates": rules})
@@ -138,6 +139,11 @@ class _Rows:
         return fetch_parts(self._run.store, one, name, self._run.scratch) if one else []
 
 
+def _is_current(base: Manifest, rules: list[Any]) -> bool:
+    """Whether the base was made by these rules, and says all that a snapshot says now."""
+    return base.facts["duplicates"] == rules and "repeated_ids" in base.facts
+
+
 def _is_same(session: duckdb.DuckDBPyConnection, base: Manifest) -> bool:
     """Whether every row of the base stayed and none was added."""
     places = "(FROM cleaned_places UNION ALL FROM turned_places)"
@@ -168,7 +174,8 @@ def _seal(
     turned = duplicates.rows + rejected.rows
     check_balance("snapshot", rows, documents.rows, turned)
     counts = {"documents_in": rows, "documents": documents.rows, "rejected": turned}
-    return draft.seal(counts, {"content": content, **_sums(session, [*draft.inputs]), **facts})
+    said = {"content": content, **_sums(session, [*draft.inputs]), "repeated_ids": _repeated_ids(session)}
+    return draft.seal(counts, {**said, **facts})
 
 
 def _columns(schema: pa.Schema) -> str:
@@ -229,3 +236,14 @@ def _sums(session: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str,
         if reason:
             by_reason[reason] = by_reason.get(reason, 0) + number
     return {"rejected_by_reason": dict(sorted(by_reason.items())), "sources": sources}
+
+
+def _repeated_ids(session: duckdb.DuckDBPyConnection) -> list[str]:
+    """The sources in which several rows hold one id: a change of one of them says nothing about the others.
+
+    Rejected rows count too: a tombstone that is read again would take the living row of its id away.
+    """
+    held = "SELECT source, document_id FROM cleaned UNION ALL SELECT source, document_id FROM turned"
+    named = f"SELECT source FROM ({held}) WHERE document_id IS NOT NULL"
+    repeats = f"{named} GROUP BY source, document_id HAVING count(*) > 1"
+    return [name for (name,) in session.execute(f"SELECT DISTINCT source FROM ({repeats}) ORDER BY source").fetchall()]

@@ -73,9 +73,28 @@ class TestSqlite:
         second = read(first.position)
 
         assert first.position["value"] == "2026-01-30T12:00:00"
-        assert (second.full, second.ids) == (False, [1, 4, 5, 6])
+        assert (second.full, second.ids) == (False, [1, 4, 5, 6, 7])  # 7 may have been written at any time of the day
         assert second.all_ids == [1, 2, 3, 4, 5, 6, 7]
         assert second.reason == "everything since 2026-01-30 12:00:00 minus 60 minutes"
+
+    def test_a_row_stamped_with_the_day_before_is_read_within_the_overlap(
+        self, database: sqlite3.Connection, read: Read
+    ) -> None:
+        self.put(database, _1="2026-01-28", _2="2026-01-29", _3="2026-01-30")
+        first = read()
+        self.put(database, _4="2026-01-29")  # committed after midnight
+
+        assert read(first.position).ids == [2, 3, 4]
+        assert read(first.position, overlap=0).ids == [3]
+
+    def test_numbers_without_an_overlap_are_refused(self, database: sqlite3.Connection, read: Read) -> None:
+        self.put(database, _1=1_769_738_400_000)
+
+        with pytest.raises(SourceSchemaError, match=r"source 'docs'.*column 'at' holds numbers.*3600000 for milli"):
+            read()
+
+        database.execute("UPDATE docs SET at = '2026-01-30'")
+        assert read().ids == [1]
 
     def test_a_row_without_a_value_is_read_every_night(self, database: sqlite3.Connection, read: Read) -> None:
         self.put(database, _1="2026-01-30", _2=None, _3="2026-01-01")
@@ -118,7 +137,7 @@ class TestSqlite:
     def test_numbers_have_no_clock(self, database: sqlite3.Connection, read: Read) -> None:
         self.put(database, _1=10**15)
 
-        assert read().position["value"] == str(10**15)
+        assert read(overlap=0).position["value"] == str(10**15)
 
     def test_the_watermark_stays_when_the_newest_row_goes(self, database: sqlite3.Connection, read: Read) -> None:
         self.put(database, _1=5, _2=9)
@@ -145,16 +164,16 @@ class TestSqlite:
     def test_all_streams_see_one_snapshot(self, database: sqlite3.Connection, tmp_path: Path, read: Read) -> None:
         database.execute("PRAGMA journal_mode = WAL")
         self.put(database, _1=5)
-        source = sql_source(["id"], table="docs", updated_at="at")
+        source = sql_source(["id"], table="docs", updated_at="at", overlap=0)
 
-        with open_sql(connection(f"sqlite:///{tmp_path}/docs.db"), source, read().position) as reading:
+        with open_sql(connection(f"sqlite:///{tmp_path}/docs.db"), source, read(overlap=0).position) as reading:
             dicts(reading.rows())
             self.put(database, _2=9)
             assert dicts(reading.all_ids()) == [{"id": 1}]
             assert dicts(reading.rows_of([2])) == []
 
     def test_no_id_scan_when_not_asked_for(self, database: sqlite3.Connection, read: Read) -> None:
-        self.put(database, _1=5)
+        self.put(database, _1="2026-01-30")
 
         assert read(read().position, id_scan=False).all_ids is None
 
@@ -171,7 +190,7 @@ class TestSqlite:
         assert read(read(query=query, table=None).position, query=query, table=None, overlap=0).ids == [2]
 
     def test_other_words_of_the_source_make_a_full_reading(self, database: sqlite3.Connection, read: Read) -> None:
-        self.put(database, _1=5)
+        self.put(database, _1="2026-01-30")
         other = read(read().position, table=None, query="SELECT id, at FROM docs")
 
         assert other.full
@@ -221,7 +240,7 @@ class TestSqlite:
         self.put(database, _1=5, _2="2026-01-30")
 
         with pytest.raises(SourceSchemaError, match="without a common order"):
-            read()
+            read(overlap=0)
 
     def test_a_missing_watermark_is_named(self, database: sqlite3.Connection, read: Read) -> None:
         for where in ({"table": "docs"}, {"table": None, "query": "SELECT id FROM docs"}):
@@ -254,6 +273,8 @@ class TestPostgres:
             ("timestamp", ["2026-01-30 01:14:59", "2026-01-30 01:15", "2026-01-30 02:15", None], "2026-01-30T02:15:00"),
             ("date", ["2026-01-28", "2026-01-29", "2026-01-30", None], "2026-01-30"),
             ("text", ["2026-01-30T01:14:59Z", "2026-01-30T01:15Z", "2026-01-30 02:15:00.5", None], None),
+            ("text", ["2026-01-28", "2026-01-29", "2026-01-30", None], "2026-01-30T00:00:00"),
+            ("char(10)", ["2026-01-28", "2026-01-29", "2026-01-30", None], "2026-01-30T00:00:00"),
             ("varchar(40)", ["2026-01-29 23", None], "refused"),
             ("smallint", ["39", "40", "100", None], "100"),
             ("bigint", ["39", "40", "100", None], "100"),
@@ -270,8 +291,9 @@ class TestPostgres:
             with pytest.raises(SourceSchemaError, match="expected ISO 8601"):
                 read()
             return
-        first = read()
-        second = read(first.position)
+        overlap = {"overlap": 60} if value in ("100", "100.0") else {}
+        first = read(**overlap)
+        second = read(first.position, **overlap)
 
         assert value is None or first.position["value"] == value
         assert not second.full
@@ -343,7 +365,7 @@ class TestPostgres:
         postgres.execute("DROP TABLE IF EXISTS keyed")
         postgres.execute(f"CREATE TABLE keyed (id {kind} PRIMARY KEY, at int)")
         postgres.execute(f"INSERT INTO keyed SELECT %s::text::{kind}, %s", list(zip(ids, (1, 2), strict=True)))
-        source = sql_source(["id"], query="SELECT * FROM keyed WHERE '%' = '%'", updated_at="at")
+        source = sql_source(["id"], query="SELECT * FROM keyed WHERE '%' = '%'", updated_at="at", overlap=0)
         first = Night(SqlReading(driver(self.place(postgres), source), source, None))
 
         with SqlReading(driver(self.place(postgres), source), source, first.position) as reading:

@@ -55,7 +55,17 @@ def test_a_bound_of_text_is_never_above_a_later_time_however_it_is_written(
 def test_a_bound_of_text_keeps_out_what_is_a_minute_earlier(data: st.DataObject, low: datetime, minutes: int) -> None:
     text = data.draw(spellings(low - timedelta(minutes=minutes)))
 
-    assert not lies_in(text, ranges(Kind.TEXT, low))
+    assert lies_in(text, ranges(Kind.TEXT, low)) == (text == str(low.date()))
+
+
+@pytest.mark.parametrize("order", [by_bytes, past_punctuation, str.rstrip])
+@given(moments)
+def test_a_text_that_is_a_day_alone_is_read_as_the_date_is(order: Callable[[str], Any], low: datetime) -> None:
+    """Whatever the time of the bound, a row of that day may have been written after it; `rstrip`: as char(n) sorts."""
+    day, before = str(low.date()), str(low.date() - timedelta(days=1))
+
+    assert lies_in(day, ranges(Kind.TEXT, low), order)
+    assert not lies_in(before, ranges(Kind.TEXT, low), order)
 
 
 @pytest.mark.parametrize(

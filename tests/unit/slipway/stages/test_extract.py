@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -286,21 +287,151 @@ def test_a_full_reading_is_made_when_it_is_asked_for(nights: Callable[..., Run],
     assert clean(run, "docs", sealed).counts["unchanged"] == 3
 
 
+def days_pass(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + timedelta(days=days)
+
+    monkeypatch.setattr(stage, "datetime", Later)
+
+
 def test_a_full_reading_is_made_after_so_many_days(
     nights: Callable[..., Run], read: Callable[..., Listed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     described = collection(updated_at="at", full_every_days=3)
     run = nights(described)
 
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime.now(tz) + timedelta(days=3)
-
-    monkeypatch.setattr(stage, "datetime", Later)
+    days_pass(monkeypatch, 3)
     reading = read(Listed([NIGHT_ONE]))
     assert extract(run, "docs").facts["reason"] == "the last full reading was 3 days ago"
     assert reading.since is None
+
+
+@pytest.mark.parametrize("source", [{"kind": "delta", "path": "/lake"}, {"kind": "iceberg", "table": "docs.articles"}])
+@pytest.mark.parametrize(
+    ("position", "reason"), [({"version": 1}, "the last full reading was 3 days ago"), (None, "as a test says")]
+)
+def test_so_many_days_count_for_every_source_that_tells_changes(
+    make_run: Callable[..., Run],
+    read: Callable[..., Listed],
+    monkeypatch: pytest.MonkeyPatch,
+    source: dict[str, Any],
+    position: Any,
+    reason: str,
+) -> None:
+    tables = [{"name": "docs", "id": "id", "text": "{body}", "full_every_days": 3, **source}]
+    described = Collection.model_validate({**collection().model_dump(), "sources": tables})
+    read(Listed([NIGHT_ONE], position=position))
+    first = make_run(described)
+    commit(first, extract(first, "docs"))
+    days_pass(monkeypatch, 3)
+    reading = read(Listed([NIGHT_ONE]))
+    assert extract(make_run(described, run_id="night-2"), "docs").facts["reason"] == reason
+    assert reading.since is None
+
+
+class Nights:
+    """One night after another over a SQLite table `docs` with rows that share an id; `key` tells them apart."""
+
+    COLUMNS = "key TEXT, id TEXT, body TEXT, gone INTEGER, at TEXT"
+
+    def __init__(self, make_run: Callable[..., Run], folder: Path) -> None:
+        self._make_run, self._folder, self._number = make_run, folder, 0
+        self._place = folder / "docs.db"
+        self._database = sqlite3.connect(self._place, isolation_level=None)
+        self._database.execute(f"CREATE TABLE docs ({self.COLUMNS})")
+        self.mode = self.reason = ""
+
+    def put(self, **bodies: str | None) -> None:
+        """Write rows by key, stamped with this night: put(k1="text"); None leaves the text and marks it as deleted."""
+        for key, body in bodies.items():
+            stamp = f"2026-01-{self._number + 1:02d} 12:00:00"
+            if body is None:
+                self._database.execute("UPDATE docs SET gone = 1, at = ? WHERE key = ?", (stamp, key))
+                continue
+            self._database.execute("DELETE FROM docs WHERE key = ?", (key,))
+            one = key if key == "other" else "X"
+            self._database.execute("INSERT INTO docs VALUES (?, ?, ?, 0, ?)", (key, one, body, stamp))
+
+    def remove(self, key: str) -> None:
+        self._database.execute("DELETE FROM docs WHERE key = ?", (key,))
+
+    def night(self) -> dict[str, str]:
+        """What is served after one more night: texts by id."""
+        self._number += 1
+        run = self._make_run(
+            collection(updated_at="at", tombstone="gone", overlap=0),
+            run_id=f"night-{self._number}",
+            connections=lambda name: Connection(name, f"sqlite:///{self._place}"),
+        )
+        sealed = extract(run, "docs")
+        self.mode, self.reason = sealed.facts["mode"], sealed.facts["reason"]
+        base = commit(run, sealed).snapshot
+        paths = fetch_parts(run.store, manifest.load(run.store, base), "documents", self._folder / base)
+        rows = [row for batch in read_batches(paths) for row in batch.to_pylist()]
+        return {row["document_id"].removeprefix("docs:"): row["text"] for row in rows}
+
+
+@pytest.fixture
+def shared(make_run: Callable[..., Run], tmp_path: Path) -> Nights:
+    """After a first night of one row with an id of its own."""
+    nights = Nights(make_run, tmp_path)
+    nights.put(other="other")
+    assert nights.night() == {"other": "other"}
+    return nights
+
+
+def test_an_id_of_two_rows_lives_as_long_as_one_of_them(shared: Nights) -> None:
+    shared.put(k1="one", k2="two")
+    shared.night()
+    assert (shared.mode, "several rows with one id (rows beyond the first: 1)" in shared.reason) == ("full", True)
+    shared.put(k1="changed")
+    assert shared.night()["X"] in ("changed", "two")
+    assert shared.reason == "the source holds several rows with one id, so changes cannot be told apart"
+    shared.put(k1=None)
+    assert shared.night() == {"other": "other", "X": "two"}
+    shared.put(k1=None)  # stamped once more
+    assert shared.night() == {"other": "other", "X": "two"}
+
+
+def test_a_row_that_goes_takes_its_text_along_although_its_id_stays(shared: Nights) -> None:
+    shared.put(k1="one", k2="two")
+    served = shared.night()["X"]
+    gone, left = ("k1", "two") if served == "one" else ("k2", "one")
+    shared.remove(gone)
+    assert shared.night()["X"] == left
+    shared.put(other="changed")
+    assert shared.night() == {"other": "changed", "X": left}
+    assert shared.mode == "changes"  # one row, one id: changes can be told again
+
+
+def test_a_row_that_joins_an_id_replaces_no_other(shared: Nights) -> None:
+    shared.put(k1="one")
+    shared.night()
+    assert shared.mode == "changes"
+    shared.put(k2="two")
+    assert shared.night()["X"] in ("one", "two")
+    shared.remove("k2")
+    assert shared.night() == {"other": "other", "X": "one"}
+
+
+def test_a_base_that_says_nothing_of_repeated_ids_is_not_built_on_blindly(
+    nights: Callable[..., Run], read: Callable[..., Listed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = nights(collection(updated_at="at"))
+    load = manifest.load
+
+    def without(store: Any, place: str) -> manifest.Manifest:
+        loaded = load(store, place)
+        facts = {name: fact for name, fact in loaded.facts.items() if name != "repeated_ids"}
+        return replace(loaded, facts=facts)
+
+    monkeypatch.setattr(manifest, "load", without)
+    reading = read(Listed([NIGHT_ONE], position=WATERMARK))
+    sealed = extract(run, "docs")
+    assert (reading.since, sealed.facts["mode"]) == (None, "full")
+    assert "repeated_ids" in snapshot(run, [clean(run, "docs", sealed)]).facts
 
 
 def test_a_source_described_otherwise_is_read_from_nothing(
@@ -408,7 +539,8 @@ def test_a_database_session_ended_half_way_seals_nothing_and_a_retry_reads_all(
     make_run: Callable[..., Run], postgres: Postgres
 ) -> None:
     """The server ends the session at the 20,000th row, until that row is mended."""
-    postgres.execute("DROP TABLE IF EXISTS docs_cut CASCADE")
+    for table in ("docs_cut", "docs"):  # other tests of the session have a table docs
+        postgres.execute(f"DROP TABLE IF EXISTS {table} CASCADE")
     postgres.execute("CREATE TABLE docs_cut AS SELECT id, id = 20000 AS cut FROM generate_series(1, 40000) AS id")
     postgres.execute(
         "CREATE VIEW docs AS SELECT id, CASE WHEN cut THEN pg_terminate_backend(pg_backend_pid())::text "

@@ -62,8 +62,22 @@ def test_of_rows_with_one_id_the_same_one_is_kept_in_any_order(tmp_path: Path, d
         assert made.facts["rejected_by_reason"] == {reasons.DUPLICATE_ID: 3}
         assert {(row["document_id"], row["source"]) for row in turned} == {("api:1", "api")}
         assert turned[0]["detail"] == "another row with the id api:1 was kept"
+        assert made.facts["repeated_ids"] == ["api"]
         kept.add(documents[0]["text"])
     assert len(kept) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "repeated"),
+    [
+        ([("1", "one"), ("1", None)], ["api"]),  # one of them was rejected
+        ([("1", None), ("1", None)], ["api"]),
+        ([("1", "same"), ("2", "same"), (None, "no id"), (None, "no id")], []),
+    ],
+)
+def test_sources_with_one_id_in_several_rows_are_named(tmp_path: Path, rows: Rows, repeated: list[str]) -> None:
+    run = a_local_run(tmp_path)
+    assert a_snapshot(run, api=rows, guides=[("1", "one")]).facts["repeated_ids"] == repeated
 
 
 def test_of_equal_texts_the_smallest_id_is_kept(tmp_path: Path) -> None:
