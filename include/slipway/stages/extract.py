@@ -100,10 +100,7 @@ def _base(run: Run, source: AnySource) -> _Base:
 
 def _unfit(run: Run, source: AnySource, snapshot: str, state: SourceState) -> str:
     """Why changes are not enough tonight although the source could tell them; empty if they are."""
-    repeated = manifest.load(run.store, snapshot).facts.get("repeated_ids")
-    if repeated is None:  # a snapshot from before this was noted; the next one says
-        return "the base does not say whether several rows have one id"
-    if source.name in repeated:
+    if source.name in manifest.load(run.store, snapshot).facts["repeated_ids"]:
         return "the source holds several rows with one id, so changes cannot be told apart"
     age = datetime.now(UTC) - datetime.fromisoformat(state.full_at)
     if age >= timedelta(days=source.full_every_days):

@@ -63,7 +63,7 @@ def snapshot(run: Run, cleaned: Sequence[Manifest]) -> Manifest:
         rows = _Rows(run, session, base, cleaned)
         rows.gather()
         rows.check()
-        if base is not None and _is_current(base, rules) and _is_same(session, base):
+        if base is not None and base.facts["duplicates"] == rules and _is_same(session, base):
             return base
         draft = Draft(run.store, place, STAGE, print_of, inputs)
         return _seal(run, session, draft, settings, {"base": base.place if base else None, "duplicates": rules})
@@ -137,11 +137,6 @@ class _Rows:
 
     def _paths(self, one: Manifest | None, name: str) -> list[Any]:
         return fetch_parts(self._run.store, one, name, self._run.scratch) if one else []
-
-
-def _is_current(base: Manifest, rules: list[Any]) -> bool:
-    """Whether the base was made by these rules, and says all that a snapshot says now."""
-    return base.facts["duplicates"] == rules and "repeated_ids" in base.facts
 
 
 def _is_same(session: duckdb.DuckDBPyConnection, base: Manifest) -> bool:

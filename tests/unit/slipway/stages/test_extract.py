@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -414,24 +413,6 @@ def test_a_row_that_joins_an_id_replaces_no_other(shared: Nights) -> None:
     assert shared.night()["X"] in ("one", "two")
     shared.remove("k2")
     assert shared.night() == {"other": "other", "X": "one"}
-
-
-def test_a_base_that_says_nothing_of_repeated_ids_is_not_built_on_blindly(
-    nights: Callable[..., Run], read: Callable[..., Listed], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = nights(collection(updated_at="at"))
-    load = manifest.load
-
-    def without(store: Any, place: str) -> manifest.Manifest:
-        loaded = load(store, place)
-        facts = {name: fact for name, fact in loaded.facts.items() if name != "repeated_ids"}
-        return replace(loaded, facts=facts)
-
-    monkeypatch.setattr(manifest, "load", without)
-    reading = read(Listed([NIGHT_ONE], position=WATERMARK))
-    sealed = extract(run, "docs")
-    assert (reading.since, sealed.facts["mode"]) == (None, "full")
-    assert "repeated_ids" in snapshot(run, [clean(run, "docs", sealed)]).facts
 
 
 def test_a_source_described_otherwise_is_read_from_nothing(
