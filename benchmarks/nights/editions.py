@@ -24,12 +24,14 @@ STEPS = (("2023", "2024"), ("2024", "2025"))
 class Changes:
     """What changed from one edition to the next. `deleted` are ids; the others are numbers of entries.
 
-    `changed` are those with any change; `definitions` and `titles` overlap.
+    `changed` are those with any change that a reader can see, `unseen` those that differ only in blanks and characters
+    of no width, which cleaning takes out. `definitions` and `titles` overlap, and count both.
     """
 
     added: int
     deleted: frozenset[str]
     changed: int
+    unseen: int
     definitions: int
     titles: int
 
@@ -45,14 +47,21 @@ def read_editions(folder: Path) -> dict[str, pd.DataFrame]:
 def compare(old: pd.DataFrame, new: pd.DataFrame) -> Changes:
     """What changed, by the ids and columns of two editions."""
     both = old.index.intersection(new.index)
-    differs = old.loc[both, list(COLUMNS)] != new.loc[both, list(COLUMNS)]
+    before, after = old.loc[both, list(COLUMNS)], new.loc[both, list(COLUMNS)]
+    differs = before != after
+    seen = (before.map(_visible) != after.map(_visible)).any(axis=1)
     return Changes(
         len(new.index.difference(old.index)),
         frozenset(old.index.difference(new.index)),
-        int(differs.any(axis=1).sum()),
+        int(seen.sum()),
+        int((differs.any(axis=1) & ~seen).sum()),
         int(differs["text"].sum()),
         int(differs["title"].sum()),
     )
+
+
+def _visible(text: str) -> str:
+    return " ".join(text.replace("\u200b", "").split())
 
 
 def published(readme: Path) -> dict[tuple[str, str], Mapping[str, int]]:

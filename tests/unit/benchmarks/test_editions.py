@@ -27,6 +27,12 @@ def test_changes_are_counted_once_an_entry() -> None:
     assert as_published(made) == {"added": 1, "removed": 1, "definitions": 2, "titles": 2}
 
 
+def test_a_change_that_nobody_sees_is_told_apart() -> None:
+    other = edition(a=("cat", "a\u200b pet "), b=("dog", "a pet"), c=("owl", "a  bird"), d=("elm", "a fir"))
+    made = compare(OLD, other)
+    assert (made.changed, made.unseen, made.definitions) == (1, 2, 3)
+
+
 def test_a_change_of_metadata_is_a_change() -> None:
     other = OLD.assign(pos=["v", *OLD["pos"][1:]])
     assert (compare(OLD, other).changed, compare(OLD, other).titles) == (1, 0)
