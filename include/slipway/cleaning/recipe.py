@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from slipway.cleaning import near
-from slipway.config.collection import AnySource, Clean
+from slipway.config import AnySource
+from slipway.config.collection import Clean
 from slipway.manifest import fingerprint
 
 VERSION = 2  # raise it when the same row would become another document, or be turned away for another reason

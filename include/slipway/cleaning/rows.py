@@ -11,7 +11,9 @@ from slipway.cleaning.html import strip_html
 from slipway.cleaning.language import Languages
 from slipway.cleaning.text import BLANK, excerpt, one_line, repair, tidy
 from slipway.cleaning.values import NotUtf8, as_text, is_null, json_object
-from slipway.config.collection import AnySource, Clean, template_fields
+from slipway.config import AnySource
+from slipway.config.collection import Clean
+from slipway.config.sources import template_fields
 
 ID_CHARACTERS = 500
 

@@ -1,8 +1,9 @@
 """Collections and encoders as people write them. Light to import: no Arrow, torch, FAISS or boto3."""
 
-from slipway.config.collection import AnySource, Collection, DeltaSource, IcebergSource, LakeSource, SqlSource
+from slipway.config.collection import Collection
 from slipway.config.encoder import Encoder
 from slipway.config.load import collection_files, load_collection, load_file
+from slipway.config.sources import AnySource, DeltaSource, IcebergSource, LakeSource, SqlSource
 
 __all__ = [
     "AnySource",

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from slipway.config import collection, encoder
+from slipway.config import collection, encoder, sources
 from slipway.config.metrics import METRICS
 
 _INTRO = """# Configuration reference
@@ -38,17 +38,17 @@ _NAMES: dict[Any, str] = {
     float: "number",
     bool: "true or false",
     Path: "path",
-    collection.SqlSource: "sql source",
-    collection.LakeSource: "lake source",
-    collection.DeltaSource: "delta source",
-    collection.IcebergSource: "iceberg source",
+    sources.SqlSource: "sql source",
+    sources.LakeSource: "lake source",
+    sources.DeltaSource: "delta source",
+    sources.IcebergSource: "iceberg source",
 }
 _PAGES: list[tuple[str, type[BaseModel]]] = [
     ("Collection", collection.Collection),
-    ("sources[], kind: sql", collection.SqlSource),
-    ("sources[], kind: lake", collection.LakeSource),
-    ("sources[], kind: delta", collection.DeltaSource),
-    ("sources[], kind: iceberg", collection.IcebergSource),
+    ("sources[], kind: sql", sources.SqlSource),
+    ("sources[], kind: lake", sources.LakeSource),
+    ("sources[], kind: delta", sources.DeltaSource),
+    ("sources[], kind: iceberg", sources.IcebergSource),
     ("clean", collection.Clean),
     ("chunk", collection.Chunk),
     ("encoder (a file in encoders/, or in place)", encoder.Encoder),

@@ -24,7 +24,8 @@ from slipway.cleaning.recipe import recipe
 from slipway.cleaning.rows import Document, Rejection, RowCleaner, is_tombstone
 from slipway.cleaning.tally import check_balance
 from slipway.cleaning.values import python_values
-from slipway.config.collection import AnySource, Clean
+from slipway.config import AnySource
+from slipway.config.collection import Clean
 from slipway.errors import SourceSchemaError
 from slipway.manifest import Draft, Manifest
 from slipway.parts import BATCH_ROWS, PartWriter, fetch_parts, read_batches

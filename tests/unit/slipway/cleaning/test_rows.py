@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from slipway.cleaning import reasons
 from slipway.cleaning.rows import Document, Rejection, RowCleaner
-from slipway.config.collection import Clean, LakeSource
+from slipway.config import LakeSource
+from slipway.config.collection import Clean
 
 
 def cleaner(**settings: Any) -> RowCleaner:
