@@ -49,7 +49,7 @@ class YearlyNights:
         """All four nights, told in the report."""
         first, second, third = self._editions
         table.fill(self._project.database, self._editions[first], MOMENTS[first])
-        self._night(first, Changes(len(self._editions[first]), frozenset(), 0, 0, 0))
+        self._night(first, Changes(len(self._editions[first]), frozenset(), 0, 0, 0, 0))
         self._become(first, second)
         self._become(second, third)
         self._unchanged()

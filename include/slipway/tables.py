@@ -21,13 +21,14 @@ from slipway.errors import DiskFull, OperationError
 from slipway.parts import BATCH_ROWS
 
 MEMORY_LIMIT = "1GiB"
+SMALL_MEMORY = "256MiB"  # for sorts and joins that spill well, in stages whose memory is to stay flat
 THREADS = 2
 POSITION = pa.field("position", pa.int64(), nullable=False)
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 @contextmanager
-def duck(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def duck(scratch: Path, memory: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB session of its own, for a `with` block: 1 GiB of memory, 2 threads, spilling below `scratch`.
 
     Rows come in no order unless the query says ORDER BY. Nothing is read from the network and no extension is
@@ -37,7 +38,7 @@ def duck(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     spill = scratch / f"duckdb-{secrets.token_hex(4)}"
     spill.mkdir(parents=True)
     settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": MEMORY_LIMIT,
+        "memory_limit": memory,
         "threads": str(THREADS),
         "temp_directory": str(spill),
         "preserve_insertion_order": "false",
@@ -48,7 +49,7 @@ def duck(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         yield session
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise _explained(error, spill) from error
+        raise _explained(error, spill, memory) from error
     finally:
         session.close()
         shutil.rmtree(spill, ignore_errors=True)
@@ -92,10 +93,10 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _explained(error: duckdb.Error, spill: Path) -> OperationError:
+def _explained(error: duckdb.Error, spill: Path, memory: str) -> OperationError:
     if "No space left" in str(error):
         return DiskFull(f"no space left below {spill.parent} for sorting and joining; free some space, then run again")
     return OperationError(
-        f"DuckDB could not finish within {MEMORY_LIMIT} of memory, spilling to {spill.parent}: {error}; "
+        f"DuckDB could not finish within {memory} of memory, spilling to {spill.parent}: {error}; "
         "if the disk has room, please report this query"
     )

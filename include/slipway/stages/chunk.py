@@ -38,7 +38,10 @@ def chunk(run: Run, snapshot: Manifest) -> Manifest:
     inputs = {"snapshot": snapshot.digest} | ({"earlier": earlier.digest} if earlier else {})
     draft = Draft(run.store, place, "chunk", place.rpartition("/")[2], inputs)
     cutting = _Cutting(run, model)
-    with tables.duck(run.scratch) as session, PartWriter(draft, "chunks", run.scratch / "chunks") as writer:
+    with (
+        tables.duck(run.scratch, tables.SMALL_MEMORY) as session,
+        PartWriter(draft, "chunks", run.scratch / "chunks") as writer,
+    ):
         documents = fetch_parts(run.store, snapshot, "documents", run.scratch)
         old = fetch_parts(run.store, earlier, "chunks", run.scratch) if earlier else []
         tables.view(session, "documents", documents, SNAPSHOT)

@@ -108,7 +108,7 @@ class _Cleaning:
     def clean(self) -> None:
         hashed = self._writers.scratch / "hashed.parquet"
         self._hash_rows(hashed)
-        with tables.duck(self._run.scratch) as session:
+        with tables.duck(self._run.scratch, tables.SMALL_MEMORY) as session:
             self._compare(session, hashed)
             if self._full:
                 for batch in tables.batches(session, "SELECT row_hash, copy FROM unchanged"):

@@ -59,7 +59,7 @@ def snapshot(run: Run, cleaned: Sequence[Manifest]) -> Manifest:
     sealed = manifest.find(run.store, place)
     if sealed is not None:
         return sealed
-    with tables.duck(run.scratch) as session:
+    with tables.duck(run.scratch, tables.SMALL_MEMORY) as session:
         rows = _Rows(run, session, base, cleaned)
         rows.gather()
         rows.check()
