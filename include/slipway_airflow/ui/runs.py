@@ -9,6 +9,8 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from slipway_airflow.report import STAGES
+
 _UNFINISHED = frozenset({"queued", "running"})
 
 
@@ -57,5 +59,10 @@ def _tasks(session: Session, dag_id: str, run_id: str) -> tuple[TaskCount, ...]:
         .group_by(TaskInstance.task_id, TaskInstance.state)
     ).all()
     begun = sorted((row for row in rows if row[3]), key=lambda row: str(row[3]))
-    waiting = sorted((row for row in rows if not row[3]), key=lambda row: str(row[0]))
+    waiting = sorted((row for row in rows if not row[3]), key=lambda row: _turn(str(row[0])))
     return tuple(TaskCount(row[0], str(row[1]) if row[1] else None, row[2]) for row in [*begun, *waiting])
+
+
+def _turn(task: str) -> tuple[int, str]:
+    """When a task that has not begun has its turn: in the order of the stages, and others after them."""
+    return (STAGES.index(task) if task in STAGES else len(STAGES), task)
