@@ -29,7 +29,7 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 @contextmanager
 def duck(scratch: Path, memory: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB session of its own, for a `with` block: 1 GiB of memory, 2 threads, spilling below `scratch`.
+    """A DuckDB session of its own, for a `with` block: at most `memory`, 2 threads, spilling below `scratch`.
 
     Rows come in no order unless the query says ORDER BY. Nothing is read from the network and no extension is
     loaded. The session and its spill files are gone when the block ends. Raises `DiskFull` when spilling finds no

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from slipway import pipeline
 from slipway.errors import (
     BreakerTripped,
     ConnectionMissing,
@@ -17,7 +18,7 @@ from slipway.errors import (
     StoreUnreachable,
 )
 from slipway.layout import result as result_key
-from slipway.lease import Holder, Process, held
+from slipway.lease import Hold, Holder, Process, held
 from slipway.pointer import audit_trail, read_serving
 from slipway.serving.reader import Reader
 from slipway.stages.release import roll_back
@@ -263,6 +264,25 @@ def test_a_run_that_loses_its_lease_stops_before_its_next_stage(project: Project
     with pytest.raises(RunInProgress, match=r"taken over: a run is at work .* run 'another', started by ann"):
         project.run("second", progress=take_over)
     assert project.serving_json() == served
+
+
+def test_what_was_released_is_told_although_the_lease_was_lost_then(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = pipeline.release
+
+    def taken_over_at_the_end(*arguments: Any) -> Any:
+        done = released(*arguments)
+        with held(project.store, Holder("another", "ann", "run", Process("another machine", 7)), take_over=True):
+            return done
+
+    project.insert("tea", "Tea", "Green tea is steamed after picking.")
+    monkeypatch.setattr(pipeline, "release", taken_over_at_the_end)
+    told = Hold.check
+    monkeypatch.setattr(Hold, "check", lambda hold: (hold.beat(), told(hold))[0])  # as if beats had been missed
+    made = project.run("second")
+    assert (made["released"], made["generation"]) == (True, 2)
+    assert json.loads(project.store.read(result_key("second")).body) == made
 
 
 def test_limits_of_triggers_make_no_new_index(project: Project, first_run: tuple[Project, dict[str, Any]]) -> None:

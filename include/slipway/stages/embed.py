@@ -21,7 +21,7 @@ from slipway.run import Run
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """What one shard did: chunks embedded now, chunks a former attempt had finished, tokens embedded now, seconds."""
+    """What one shard did: chunks embedded now, chunks found embedded since the plan, tokens embedded now, seconds."""
 
     shard: int
     embedded: int
