@@ -17,6 +17,8 @@
   serving.json                         what is live
   lease.json                           which run is at work
   audit/<generation>.json              one write-once record per change of serving.json
+  readers/<name>.json                  what a reader says of itself: which release it serves, and how that goes
+  pins/<release_id>.json               a release that retention must keep, who said so and why
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ LEASE = "lease.json"
 RUNS = "runs/"
 GROUPS = "groups.json"  # within an embedding plan: the names of the vector parts that it will make
 CHECKPOINTS = "checkpoints/"
+RELEASES = "releases/"
+AUDIT = "audit/"
+READERS = "readers/"
+PINS = "pins/"
 
 
 def start(run_id: str) -> str:
@@ -100,9 +106,19 @@ def evaluation(fingerprint: str) -> str:
 
 def release(release_id: str) -> str:
     """Place of a release."""
-    return f"releases/{release_id}"
+    return f"{RELEASES}{release_id}"
 
 
 def audit(generation: int) -> str:
     """Key of the record of one change of serving.json."""
-    return f"audit/{generation:08d}.json"
+    return f"{AUDIT}{generation:08d}.json"
+
+
+def reader(name: str) -> str:
+    """Key of a reader's acknowledgement."""
+    return f"{READERS}{name}.json"
+
+
+def pin(release_id: str) -> str:
+    """Key of the pin of a release."""
+    return f"{PINS}{release_id}.json"

@@ -1,8 +1,9 @@
 """serving.json: the one object of a collection that changes, and only by compare-and-swap.
 
-It names two slots, blue and green. One is live, the other is standby: the release before, kept for rollback. Every
-change carries a generation one higher than the last, a nonce that makes its bytes unique, and who changed what, why,
-from which run. The same record is kept, write-once, as audit/<generation>.json.
+It names two slots, blue and green. One is live, the other is standby: the release before, kept for rollback, or, while
+a shift is under way, the release on trial with the share of requests that it answers. Every change carries a generation
+one higher than the last, a nonce that makes its bytes unique, and who changed what, why, from which run, from which
+release to which. The same record is kept, write-once, as audit/<generation>.json.
 """
 
 from __future__ import annotations
@@ -19,24 +20,52 @@ from slipway import layout
 from slipway.errors import ConflictError, CorruptObject, ObjectMissing, OperationError, ReleaseRefused
 from slipway.storage.base import ObjectStore
 
-SCHEMA = 1
+SCHEMA = 2
+_FIRST_SCHEMA = 1  # without shift, retired and the candidates of what was withdrawn: read, and written anew
 COLOURS = ("blue", "green")
+ACTIONS = ("release", "shift", "take back", "rollback", "retire", "restore")
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A release in a slot: its id, the SHA-256 of its manifest, and since when it is there (UTC, ISO 8601)."""
+    """A release in a slot: its id, the SHA-256 of its manifest, and since when it is there (UTC, ISO 8601).
+
+    `candidate` is the place of the candidate that it was made of, where that is known.
+    """
 
     release_id: str
     manifest_sha256: str
     since: str
+    candidate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A shift under way: the release in the standby slot is on trial and answers `percent` (1 to 100) of the requests.
+
+    `before` stood in that slot until then, and comes back to it when the trial is taken back. `began` is UTC.
+    """
+
+    percent: int
+    before: Slot | None
+    began: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Why a release was rolled back or taken back, when (UTC), and the candidate it was made of, where known."""
+
+    why: str
+    at: str = ""
+    candidate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Who changed serving.json, why, from which run, and what it did ("release" or "rollback").
+    """Who changed serving.json, why, from which run, and what it did: one of `ACTIONS`.
 
     `allowed` names what the run was told to do although a breaker or a budget forbade it, such as "deletes".
+    `from_release` was live before; `to_release` is live after or, in a shift, on trial. The swap fills these two in.
     """
 
     action: str
@@ -44,19 +73,24 @@ class Change:
     why: str
     run_id: str | None = None
     allowed: tuple[str, ...] = ()
+    from_release: str | None = None
+    to_release: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
     """The state of a collection's serving. Generation 0 is a collection that has never released.
 
-    `withdrawn` maps releases that were rolled back to the reason: a nightly run does not bring those back by itself.
+    `withdrawn` holds releases that were rolled back or taken back, by id: a nightly run does not bring those back by
+    itself. `retired` maps releases that retention is removing to when it began: no change puts one into a slot.
     """
 
     generation: int = 0
     live: str = "blue"
     slots: Mapping[str, Slot] = field(default_factory=dict)
-    withdrawn: Mapping[str, str] = field(default_factory=dict)
+    shift: Shift | None = None
+    withdrawn: Mapping[str, Withdrawn] = field(default_factory=dict)
+    retired: Mapping[str, str] = field(default_factory=dict)
     changed: Change | None = None
     at: str = ""
     nonce: str = ""
@@ -74,21 +108,67 @@ class Serving:
 
     @property
     def standby_release(self) -> Slot | None:
-        """The standby slot's release, if any."""
-        return self.slots.get(self.standby)
+        """The release that is kept for rollback, if any; while a shift is under way, the one that was before it."""
+        return self.shift.before if self.shift else self.slots.get(self.standby)
 
-    def promoted(self, release_id: str, manifest_sha256: str) -> Serving:
-        """This state with a release put into the standby slot and that slot made live."""
-        slot = Slot(release_id, manifest_sha256, _now())
-        withdrawn = {name: why for name, why in self.withdrawn.items() if name != release_id}
+    @property
+    def trial(self) -> Slot | None:
+        """The release on trial, if a shift is under way."""
+        return self.slots.get(self.standby) if self.shift else None
+
+    @property
+    def named(self) -> dict[str, Slot]:
+        """Every release that this state may serve or go back to, by id: live, standby, and the one on trial."""
+        slots = (self.live_release, self.standby_release, self.trial)
+        return {slot.release_id: slot for slot in slots if slot is not None}
+
+    def promoted(self, release_id: str, manifest_sha256: str, candidate: str | None = None) -> Serving:
+        """This state with a release live and the one that was live on standby. A shift under way ends with it."""
+        slot = Slot(release_id, manifest_sha256, _now(), candidate)
         colour = self.standby if self.live_release else self.live
-        return replace(self, live=colour, slots={**self.slots, colour: slot}, withdrawn=withdrawn)
+        return replace(
+            self._without_withdrawal(release_id), live=colour, slots={**self.slots, colour: slot}, shift=None
+        )
 
-    def rolled_back(self, release_id: str, manifest_sha256: str, why: str) -> Serving:
-        """This state with an older release live and the one that was live withdrawn, on standby."""
-        leaving = self.live_release
-        after = self.promoted(release_id, manifest_sha256)
-        return replace(after, withdrawn={**after.withdrawn, leaving.release_id: why}) if leaving else after
+    def offered(self, release_id: str, manifest_sha256: str, percent: int, candidate: str | None = None) -> Serving:
+        """This state with a release on trial at `percent` of the requests; another trial under way ends with it.
+
+        Raises `ReleaseRefused` where nothing is live that could answer the other requests.
+        """
+        if self.live_release is None:
+            raise ReleaseRefused("nothing is live yet, so there is nothing to shift from; release it at once")
+        on_trial = self.trial
+        if on_trial is None or on_trial.release_id != release_id:
+            on_trial = Slot(release_id, manifest_sha256, _now(), candidate)
+        shift = Shift(percent, self.standby_release, self.shift.began if self.shift else _now())
+        slots = {**self.slots, self.standby: on_trial}
+        return replace(self._without_withdrawal(release_id), slots=slots, shift=shift)
+
+    def taken_back(self, why: str) -> Serving:
+        """This state with the trial ended and its release withdrawn. Raises `ReleaseRefused` when there is none."""
+        leaving = self.trial
+        if self.shift is None or leaving is None:
+            raise ReleaseRefused("no release is on trial, so there is nothing to take back; see slipway releases")
+        slots = {self.live: self.slots[self.live]}
+        if self.shift.before:
+            slots[self.standby] = self.shift.before
+        return replace(self, slots=slots, shift=None)._with_withdrawal(leaving, why)
+
+    def rolled_back(self, release_id: str, manifest_sha256: str, why: str, candidate: str | None = None) -> Serving:
+        """This state with an older release live and the one that was live withdrawn, on standby.
+
+        A release on trial is taken back with it.
+        """
+        steady = self.taken_back(why) if self.shift else self
+        leaving = steady.live_release
+        after = steady.promoted(release_id, manifest_sha256, candidate)
+        return after._with_withdrawal(leaving, why) if leaving else after
+
+    def _with_withdrawal(self, slot: Slot, why: str) -> Serving:
+        return replace(self, withdrawn={**self.withdrawn, slot.release_id: Withdrawn(why, _now(), slot.candidate)})
+
+    def _without_withdrawal(self, release_id: str) -> Serving:
+        return replace(self, withdrawn={name: one for name, one in self.withdrawn.items() if name != release_id})
 
     def to_json(self) -> bytes:
         """The state as it is stored."""
@@ -98,12 +178,7 @@ class Serving:
     def from_json(cls, body: bytes) -> Serving:
         """Parse a stored state. Raises `CorruptObject`."""
         try:
-            raw = json.loads(body)
-            if raw["schema"] != SCHEMA:
-                raise CorruptObject(f"{layout.SERVING} has schema {raw['schema']}; this version reads schema {SCHEMA}")
-            raw["slots"] = {colour: Slot(**slot) for colour, slot in raw["slots"].items()}
-            raw["changed"] = _change(raw["changed"]) if raw["changed"] else None
-            serving = cls(**raw)
+            serving = cls(**_upgraded(json.loads(body)))
             serving._check()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptObject(f"{layout.SERVING} is not one that this version can read: {error}") from error
@@ -111,11 +186,34 @@ class Serving:
 
     def _check(self) -> None:
         """Raise ValueError or TypeError unless this is a state that a swap can have made."""
-        if self.generation < 1 or self.live_release is None or not set(self.slots) <= set(COLOURS):
+        sound = self.generation >= 1 and self.live_release is not None and set(self.slots) <= set(COLOURS)
+        if sound and self.shift:
+            sound = 1 <= self.shift.percent <= 100 and self.standby in self.slots
+        if not sound:
             raise ValueError(
-                f"generation {self.generation}, live {self.live}, slots {', '.join(self.slots) or 'none'}; "
-                f"restore it from the newest record in audit/"
+                f"generation {self.generation}, live {self.live}, slots {', '.join(self.slots) or 'none'}, "
+                f"{self.shift}; put the newest record of audit/ back with slipway recover"
             )
+
+
+def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `Serving` from a stored state of any schema that this version reads."""
+    if raw["schema"] not in (_FIRST_SCHEMA, SCHEMA):
+        raise CorruptObject(f"{layout.SERVING} has schema {raw['schema']}; this version reads schema {SCHEMA}")
+    if raw["schema"] == _FIRST_SCHEMA:
+        raw["withdrawn"] = {name: {"why": why} for name, why in raw["withdrawn"].items()}
+    return {
+        **raw,
+        "schema": SCHEMA,
+        "slots": {colour: Slot(**slot) for colour, slot in raw["slots"].items()},
+        "shift": _shift(raw["shift"]) if raw.get("shift") else None,
+        "withdrawn": {name: Withdrawn(**one) for name, one in raw["withdrawn"].items()},
+        "changed": _change(raw["changed"]) if raw["changed"] else None,
+    }
+
+
+def _shift(raw: dict[str, Any]) -> Shift:
+    return Shift(**{**raw, "before": Slot(**raw["before"]) if raw["before"] else None})
 
 
 def _change(raw: dict[str, Any]) -> Change:
@@ -123,10 +221,18 @@ def _change(raw: dict[str, Any]) -> Change:
 
 
 def read_serving(store: ObjectStore) -> tuple[Serving, str | None]:
-    """The state and the version to compare with; generation 0 and None before the first release."""
+    """The state and the version to compare with; generation 0 and None before the first release.
+
+    Raises `CorruptObject` when it cannot be read, and when it is gone although the audit trail says that it was there.
+    """
     try:
         found = store.read(layout.SERVING)
     except ObjectMissing:
+        if any(True for _ in store.list(layout.AUDIT)):
+            raise CorruptObject(
+                f"{layout.SERVING} is not in {store.url}, although {layout.AUDIT} records changes of it: somebody "
+                f"deleted it; put the newest record back with slipway recover"
+            ) from None
         return Serving(), None
     return Serving.from_json(found.body), found.version
 
@@ -134,13 +240,20 @@ def read_serving(store: ObjectStore) -> tuple[Serving, str | None]:
 def swap_serving(store: ObjectStore, change: Change, make: Callable[[Serving], Serving]) -> Serving:
     """Replace serving.json by what `make` makes of it, if nobody else changed it meanwhile.
 
-    `make` may raise to refuse. Raises `ReleaseRefused` when another change was first and `StateUnknown` when the
-    store's answers do not tell.
+    `make` may raise to refuse. Raises `ReleaseRefused` when another change was first, or the change would name a
+    release that retention removes, and `StateUnknown` when the store's answers do not tell.
     """
     current, version = read_serving(store)
     made = make(current)
+    _check_none_retired(made)
     _record(store, current)  # of a process that died between its swap and its audit record
-    after = replace(made, generation=current.generation + 1, changed=change, at=_now(), nonce=secrets.token_hex(8))
+    after = replace(
+        made,
+        generation=current.generation + 1,
+        changed=_with_releases(change, current, made),
+        at=_now(),
+        nonce=secrets.token_hex(8),
+    )
     try:
         store.put_if(layout.SERVING, after.to_json(), version)
     except ConflictError as error:
@@ -151,6 +264,24 @@ def swap_serving(store: ObjectStore, change: Change, make: Callable[[Serving], S
     with suppress(OperationError):  # the swap is done, and the next one records it if this cannot
         _record(store, after)
     return after
+
+
+def _check_none_retired(made: Serving) -> None:
+    for release_id in made.named:
+        if release_id in made.retired:
+            raise ReleaseRefused(
+                f"release {release_id} is being removed by retention since {made.retired[release_id]}; let slipway "
+                f"retention finish that, then release it anew, or restore it from a backup"
+            )
+
+
+def _with_releases(change: Change, before: Serving, after: Serving) -> Change:
+    left, reached = before.live_release, after.trial or after.live_release
+    return replace(
+        change,
+        from_release=left.release_id if left else None,
+        to_release=reached.release_id if reached else None,
+    )
 
 
 def _record(store: ObjectStore, serving: Serving) -> None:
@@ -164,7 +295,7 @@ def _record(store: ObjectStore, serving: Serving) -> None:
 
 def audit_trail(store: ObjectStore) -> list[dict[str, Any]]:
     """All changes of serving.json, oldest first."""
-    return [json.loads(store.read(info.key).body) for info in store.list("audit/")]
+    return [json.loads(store.read(info.key).body) for info in store.list(layout.AUDIT)]
 
 
 def _now() -> str:

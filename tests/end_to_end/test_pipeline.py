@@ -20,8 +20,8 @@ from slipway.errors import (
 from slipway.layout import result as result_key
 from slipway.lease import Hold, Holder, Process, held
 from slipway.pointer import audit_trail, read_serving
+from slipway.rollback import roll_back
 from slipway.serving.reader import Reader
-from slipway.stages.release import roll_back
 from slipway.storage.s3 import S3Store
 from tests.end_to_end.project import LONG, Project
 from tests.support.s3_server import S3Server

@@ -252,7 +252,7 @@ def rollback(
     The release that is left is marked as withdrawn, so that the next nightly run does not bring it back unchanged.
     """
     with guarded(as_json) as output:
-        from slipway.stages.release import roll_back
+        from slipway.rollback import roll_back
 
         after = roll_back(open_store(_url(collection, collections, store)), _person(), reason, to)
         live = after.live_release

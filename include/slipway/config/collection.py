@@ -179,6 +179,51 @@ class Maintenance(Model):
         return schedule if schedule is None else check_cron(schedule)
 
 
+class Release(Model):
+    """How a candidate goes live, how many releases are kept, and how they are guarded."""
+
+    keep: int = Field(5, ge=2, description="newest releases that retention keeps, beside those that are in use")
+    shift: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
+        (),
+        description="percent of the requests that readers give to a new release, step by step, such as [10, 50, 100]; "
+        "empty: all at once",
+    )
+    step_minutes: float = Field(
+        5, ge=0, le=120, description="shift: minutes that each share is watched before the next"
+    )
+    wait_minutes: float = Field(
+        15, gt=0, le=120, description="shift: most minutes to wait until every reader has acknowledged a share"
+    )
+    max_error_share: Share = Field(
+        0.01, description="shift: share of failed queries above which the new release is taken back"
+    )
+    max_latency_ratio: float = Field(
+        2.0,
+        gt=1,
+        description="shift: p95 latency of the new release, as a multiple of the live one's at the same time, above "
+        "which it is taken back",
+    )
+    min_queries: int = Field(100, ge=1, description="shift: queries of a release below which its latency is not judged")
+    signing: str | None = Field(
+        None,
+        description="connection whose password is the Ed25519 private key that manifests of releases are signed with; "
+        "none: unsigned",
+    )
+    encryption: dict[Literal["ServerSideEncryption", "SSEKMSKeyId"], str] = Field(
+        {}, description="server-side encryption settings that go with every write to an s3:// store"
+    )
+    backup: str | None = Field(
+        None, description="root of another object store that the maintenance run copies the live release to"
+    )
+
+    @field_validator("shift")
+    @classmethod
+    def _rising(cls, shift: tuple[int, ...]) -> tuple[int, ...]:
+        if shift and (list(shift) != sorted(set(shift)) or shift[-1] != 100):
+            raise ValueError("the shares must rise and end with 100, such as [10, 50, 100]")
+        return shift
+
+
 class Collection(Model):
     """One searchable corpus: where its documents live, how they become vectors, and what an index must prove."""
 
@@ -204,6 +249,7 @@ class Collection(Model):
         {}, description="metric → threshold; a bare number is min or max, as the metric wants"
     )
     limits: Limits = Field(Limits(), description="see limits below")
+    release: Release = Field(Release(), description="see release below")
     maintenance: Maintenance = Field(Maintenance(), description="see maintenance below")
 
     _templates = field_validator("title", "text")(check_template)

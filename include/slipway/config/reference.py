@@ -61,6 +61,7 @@ _PAGES: list[tuple[str, type[BaseModel]]] = [
     ("golden", collection.Golden),
     ("gates.<metric>", collection.Gate),
     ("limits", collection.Limits),
+    ("release", collection.Release),
     ("maintenance", collection.Maintenance),
 ]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slipway import layout
 from slipway.config.encoder import Encoder
-from slipway.errors import CorruptObject
+from slipway.errors import CorruptObject, ReleaseRefused
 from slipway.index import artifact
 from slipway.manifest import MANIFEST, Manifest, fetch
 from slipway.serving.searcher import Searcher
@@ -52,6 +52,32 @@ def read_release_manifest(store: ObjectStore, release_id: str, manifest_sha256: 
     if manifest_sha256 is not None and actual != manifest_sha256:
         raise CorruptObject(f"{key} has SHA-256 {actual}, {layout.SERVING} says {manifest_sha256}; restore it")
     return Manifest.from_json(body, key)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A release of which every object is in the store: its manifest, and the SHA-256 of that."""
+
+    manifest: Manifest
+    manifest_sha256: str
+
+
+def check_whole(store: ObjectStore, release_id: str, manifest_sha256: str | None = None) -> Whole:
+    """The release, if every object is in the store with its size; readers verify the objects' checksums.
+
+    `manifest_sha256` is what serving.json says of it, where it stands there. Raises `ReleaseRefused` when it is not
+    whole, and `CorruptObject` when its manifest is not the one that was sealed.
+    """
+    sizes = {info.key: info.size_bytes for info in store.list(f"{layout.release(release_id)}/")}
+    if not sizes:
+        raise ReleaseRefused(f"there is no release {release_id}; see slipway releases")
+    if f"{layout.release(release_id)}/{MANIFEST}" not in sizes:
+        raise ReleaseRefused(f"release {release_id} is not whole: it has no manifest, as its run was cut short")
+    manifest = read_release_manifest(store, release_id, manifest_sha256)
+    for sealed in manifest.objects:
+        if sizes.get(sealed.key) != sealed.size_bytes:
+            raise ReleaseRefused(f"release {release_id} is not whole: {sealed.key} is missing or cut short")
+    return Whole(manifest, manifest_sha256 or manifest_sum(store, release_id))
 
 
 def manifest_sum(store: ObjectStore, release_id: str) -> str:

@@ -10,11 +10,10 @@ from slipway import checkpoint, layout
 from slipway.errors import GateRefused, ReleaseRefused
 from slipway.evaluation.gates import Verdict
 from slipway.index import artifact
-from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint
+from slipway.manifest import Draft, Manifest, find, fingerprint
 from slipway.pointer import Change, Serving, read_serving, swap_serving
 from slipway.run import Run
-from slipway.serving.loading import load_release, manifest_sum, read_release_manifest
-from slipway.storage.base import ObjectStore
+from slipway.serving.loading import load_release, manifest_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +42,14 @@ def release(
         if serving.changed and serving.changed.run_id == run.run_id:  # a retry after a kill between swap and answer
             return Released(True, release_id, serving.generation, f"live in slot {serving.live}")
         return Released(False, release_id, serving.generation, "nothing changed: the candidate is the live release")
-    _check_not_withdrawn(run.store, serving, release_id, candidate)
+    _check_not_withdrawn(serving, release_id, candidate)
     _check_generation(serving, generation)
     seal_release(run, release_id, candidate, evaluation, verdict)
     manifest_sha256 = _read_back(run, release_id)
 
     def swap(now: Serving) -> Serving:
         _check_generation(now, generation)  # which a rollback moves on, too
-        return now.promoted(release_id, manifest_sha256)
+        return now.promoted(release_id, manifest_sha256, candidate.place)
 
     start = checkpoint.started(run)
     change = Change("release", who, why, run.run_id, start.allowed if start else ())
@@ -94,39 +93,6 @@ def seal_release(run: Run, release_id: str, candidate: Manifest, evaluation: Man
     return draft.seal(dict(candidate.counts), facts)
 
 
-def roll_back(store: ObjectStore, who: str, why: str, to: str | None = None) -> Serving:
-    """Make the standby release, or the retained release `to`, live again. Raises `ReleaseRefused`."""
-    if not why.strip():
-        raise ReleaseRefused("a rollback needs a reason, for those who read the audit trail")
-
-    def swap(now: Serving) -> Serving:
-        target = to or (now.standby_release.release_id if now.standby_release else None)
-        if target is None:
-            raise ReleaseRefused("there is no standby release to roll back to; see slipway releases")
-        if now.live_release and now.live_release.release_id == target:
-            raise ReleaseRefused(f"release {target} is live already")
-        kept = {slot.release_id: slot.manifest_sha256 for slot in now.slots.values()}
-        return now.rolled_back(target, _check_whole(store, target, kept.get(target)), why)
-
-    return swap_serving(store, Change("rollback", who, why), swap)
-
-
-def _check_whole(store: ObjectStore, release_id: str, manifest_sha256: str | None) -> str:
-    """The manifest's sum, if every object is in the store with its size; readers verify the objects' checksums.
-
-    `manifest_sha256` is what serving.json says of the release, where it still stands there.
-    """
-    sizes = {info.key: info.size_bytes for info in store.list(f"{layout.release(release_id)}/")}
-    if not sizes:
-        raise ReleaseRefused(f"there is no release {release_id}; see slipway releases")
-    if f"{layout.release(release_id)}/{MANIFEST}" not in sizes:
-        raise ReleaseRefused(f"release {release_id} is not whole: it has no manifest, as its run was cut short")
-    for sealed in read_release_manifest(store, release_id, manifest_sha256).objects:
-        if sizes.get(sealed.key) != sealed.size_bytes:
-            raise ReleaseRefused(f"release {release_id} is not whole: {sealed.key} is missing or cut short")
-    return manifest_sha256 or manifest_sum(store, release_id)
-
-
 def _check(candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> None:
     if not verdict.passed:
         raise GateRefused("the candidate was refused: " + "; ".join(verdict.reasons))
@@ -134,13 +100,12 @@ def _check(candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> None:
         raise ReleaseRefused("the evaluation is of another candidate; evaluate this one first")
 
 
-def _check_not_withdrawn(store: ObjectStore, serving: Serving, release_id: str, candidate: Manifest) -> None:
+def _check_not_withdrawn(serving: Serving, release_id: str, candidate: Manifest) -> None:
     """What was rolled back does not come back by itself, not even with other search-time parameters."""
-    for withdrawn, why in serving.withdrawn.items():
-        found = find(store, layout.release(withdrawn))
-        if withdrawn == release_id or (found and found.facts.get("candidate") == candidate.place):
+    for withdrawn, one in serving.withdrawn.items():
+        if withdrawn == release_id or one.candidate == candidate.place:
             raise ReleaseRefused(
-                f"release {withdrawn} was rolled back ({why}) and nothing has changed since; to bring it back on "
+                f"release {withdrawn} was withdrawn ({one.why}) and nothing has changed since; to bring it back on "
                 f"purpose: slipway rollback --to {withdrawn}"
             )
 

@@ -58,6 +58,11 @@ class ObjectStore(ABC):
     def read(self, key: str) -> Versioned:
         """The whole of a small object. Raises `ObjectMissing`."""
 
+    def read_if_changed(self, key: str, version: str) -> Versioned | None:
+        """The object if it is no longer at `version`, else None. Raises `ObjectMissing`."""
+        found = self.read(key)
+        return None if found.version == version else found
+
     @abstractmethod
     def put(self, key: str, body: bytes) -> None:
         """Write a small object, whole or not at all, replacing what is there."""

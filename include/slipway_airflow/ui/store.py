@@ -79,7 +79,11 @@ def _releases(store: ObjectStore) -> dict[str, Any]:
     from slipway.serving.catalogue import list_releases
 
     serving, _ = read_serving(store)
-    return {**list_releases(store), "withdrawn": dict(serving.withdrawn), "changes": _changes(store, serving)}
+    return {
+        **list_releases(store),
+        "withdrawn": {name: one.why for name, one in serving.withdrawn.items()},
+        "changes": _changes(store, serving),
+    }
 
 
 def _changes(store: ObjectStore, serving: Serving) -> list[dict[str, Any]]:
@@ -150,7 +154,11 @@ def _standing(store: ObjectStore, release_id: Any) -> dict[str, Any] | None:
         state = "withdrawn"
     elif standby and standby.release_id == release_id:
         state = "standby"
-    return {"state": state, "live": live.release_id if live else None, "why": serving.withdrawn.get(release_id)}
+    return {
+        "state": state,
+        "live": live.release_id if live else None,
+        "why": why.why if (why := serving.withdrawn.get(release_id)) else None,
+    }
 
 
 def _missed(store: ObjectStore, place: Any) -> list[dict[str, Any]] | None:

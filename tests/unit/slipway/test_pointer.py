@@ -16,7 +16,7 @@ from slipway.errors import (
     StoreDenied,
     StoreUnreachable,
 )
-from slipway.pointer import Change, Serving, audit_trail, read_serving, swap_serving
+from slipway.pointer import Change, Serving, Withdrawn, audit_trail, read_serving, swap_serving
 from slipway.storage import LocalStore, ObjectStore
 from tests.support.crashing_store import CrashingStore, Killed
 from tests.support.memory_store import MemoryStore
@@ -33,6 +33,10 @@ def names(serving: Serving) -> tuple[str | None, str | None]:
     return live.release_id if live else None, standby.release_id if standby else None
 
 
+def reasons(serving: Serving) -> dict[str, str]:
+    return {name: one.why for name, one in serving.withdrawn.items()}
+
+
 def test_before_the_first_release_there_is_nothing() -> None:
     serving, version = read_serving(MemoryStore())
     assert (serving, version) == (Serving(), None)
@@ -45,15 +49,16 @@ def test_the_first_release_goes_live_and_nothing_stands_by() -> None:
     assert (after.generation, after.live, names(after)) == (1, "blue", ("r1", None))
     assert after.live_release is not None
     assert after.live_release.manifest_sha256 == "sum of r1"
-    assert after.changed == CHANGE
+    assert after.changed == replace(CHANGE, to_release="r1")
     assert read_serving(store)[0] == after
 
 
 def test_what_a_run_was_allowed_is_read_back() -> None:
     store = MemoryStore()
     change = replace(CHANGE, allowed=("deletes", "over_budget"))
-    assert promote(store, "r1", change).changed == change
-    assert read_serving(store)[0].changed == change
+    made = promote(store, "r1", change).changed
+    assert made == replace(change, to_release="r1")
+    assert read_serving(store)[0].changed == made
     assert audit_trail(store)[0]["changed"]["allowed"] == ["deletes", "over_budget"]
 
 
@@ -63,7 +68,7 @@ def test_a_change_of_an_older_version_was_allowed_nothing() -> None:
     raw = json.loads(store.read(layout.SERVING).body)
     del raw["changed"]["allowed"]
     store.put(layout.SERVING, json.dumps(raw).encode())
-    assert read_serving(store)[0].changed == CHANGE
+    assert read_serving(store)[0].changed == replace(CHANGE, to_release="r1")
 
 
 def test_a_release_takes_the_standby_slot_and_turns_it_live() -> None:
@@ -78,16 +83,16 @@ def test_a_release_takes_the_standby_slot_and_turns_it_live() -> None:
 def test_a_rollback_goes_back_and_withdraws_what_it_leaves() -> None:
     now = Serving().promoted("r1", "s1").promoted("r2", "s2")
     back = now.rolled_back("r1", "s1", "worse")
-    assert (names(back), back.live, back.withdrawn) == (("r1", "r2"), "blue", {"r2": "worse"})
+    assert (names(back), back.live, reasons(back)) == (("r1", "r2"), "blue", {"r2": "worse"})
     assert names(now) == ("r2", "r1")
     again = back.rolled_back("r2", "s2", "not worse after all")
-    assert (names(again), again.withdrawn) == (("r2", "r1"), {"r1": "not worse after all"})
+    assert (names(again), reasons(again)) == (("r2", "r1"), {"r1": "not worse after all"})
 
 
 def test_a_rollback_to_an_older_release_leaves_it_live_and_the_former_on_standby() -> None:
     now = Serving().promoted("r1", "s1").promoted("r2", "s2").promoted("r3", "s3")
     back = now.rolled_back("r1", "s1", "both bad")
-    assert (names(back), back.withdrawn) == (("r1", "r3"), {"r3": "both bad"})
+    assert (names(back), reasons(back)) == (("r1", "r3"), {"r3": "both bad"})
 
 
 def test_a_release_that_is_promoted_again_is_no_longer_withdrawn() -> None:
@@ -96,8 +101,8 @@ def test_a_release_that_is_promoted_again_is_no_longer_withdrawn() -> None:
 
 
 def test_a_change_in_a_state_keeps_all_others() -> None:
-    now = replace(Serving(), withdrawn={"r0": "old"}).promoted("r1", "s1").promoted("r2", "s2")
-    assert now.rolled_back("r1", "s1", "worse").withdrawn == {"r0": "old", "r2": "worse"}
+    now = replace(Serving(), withdrawn={"r0": Withdrawn("old")}).promoted("r1", "s1").promoted("r2", "s2")
+    assert reasons(now.rolled_back("r1", "s1", "worse")) == {"r0": "old", "r2": "worse"}
 
 
 def test_every_change_is_recorded_once_with_who_and_why() -> None:
@@ -238,8 +243,8 @@ def stored(**changes: Any) -> dict[str, Any]:
         b'"text"',
         b"{}",
         b"\xff\xfe",
-        json.dumps(stored(schema=2)).encode(),
-        json.dumps(stored(schema=2, traffic={"green": 10})).encode(),
+        json.dumps(stored(schema=3)).encode(),
+        json.dumps(stored(schema=3, traffic={"green": 10})).encode(),
         json.dumps(stored(live="purple")).encode(),
         json.dumps(stored(live="green")).encode(),  # an empty slot
         json.dumps(stored(slots={})).encode(),
@@ -266,9 +271,21 @@ def test_the_state_those_are_made_of_is_sound() -> None:
     assert Serving.from_json(json.dumps(stored()).encode()).generation == 3
 
 
+def test_the_first_schema_is_still_read() -> None:
+    """Of before shifts: no shift, and a reason for each withdrawn release."""
+    old = stored(schema=1, withdrawn={"r0": "bad"})
+    for name in ("shift", "retired"):
+        del old[name]
+    for slot in old["slots"].values():
+        del slot["candidate"]
+    read = Serving.from_json(json.dumps(old).encode())
+    assert (read.schema, read.shift, read.retired, reasons(read)) == (2, None, {}, {"r0": "bad"})
+    assert Serving.from_json(read.to_json()) == read
+
+
 def test_a_newer_schema_is_named() -> None:
-    with pytest.raises(CorruptObject, match="has schema 2; this version reads schema 1"):
-        Serving.from_json(json.dumps(stored(schema=2, traffic={})).encode())
+    with pytest.raises(CorruptObject, match="has schema 3; this version reads schema 2"):
+        Serving.from_json(json.dumps(stored(schema=3, traffic={})).encode())
 
 
 def test_there_is_no_trail_before_the_first_change() -> None:
@@ -276,3 +293,113 @@ def test_there_is_no_trail_before_the_first_change() -> None:
     assert audit_trail(store) == []
     with pytest.raises(ObjectMissing):
         store.read(layout.SERVING)
+
+
+LIVE_AND_STANDBY = Serving().promoted("r1", "s1").promoted("r2", "s2")
+
+
+def trial(serving: Serving) -> str | None:
+    return serving.trial.release_id if serving.trial else None
+
+
+def test_a_release_on_trial_takes_the_standby_slot_and_keeps_what_was_there() -> None:
+    now = LIVE_AND_STANDBY.offered("r3", "s3", 10, "candidates/c3")
+    assert (names(now), trial(now), now.shift and now.shift.percent) == (("r2", "r1"), "r3", 10)
+    assert set(now.named) == {"r1", "r2", "r3"}
+    assert Serving.from_json(replace(now, generation=1).to_json()) == replace(now, generation=1)
+
+
+def test_a_shift_moves_on_with_the_same_trial() -> None:
+    first = LIVE_AND_STANDBY.offered("r3", "s3", 10)
+    more = first.offered("r3", "s3", 50)
+    assert more.trial == first.trial
+    assert more.shift == replace(first.shift, percent=50)
+
+
+def test_a_trial_that_went_well_is_promoted_into_its_own_slot() -> None:
+    now = LIVE_AND_STANDBY.offered("r3", "s3", 100).promoted("r3", "s3")
+    assert (names(now), trial(now), now.shift) == (("r3", "r2"), None, None)
+
+
+def test_a_trial_that_is_taken_back_is_withdrawn_and_the_standby_returns() -> None:
+    now = LIVE_AND_STANDBY.offered("r3", "s3", 50, "candidates/c3").taken_back("slow")
+    assert (names(now), trial(now), now.live) == (("r2", "r1"), None, LIVE_AND_STANDBY.live)
+    assert (now.withdrawn["r3"].why, now.withdrawn["r3"].candidate) == ("slow", "candidates/c3")
+
+
+def test_taking_back_the_second_release_ever_leaves_no_standby() -> None:
+    now = Serving().promoted("r1", "s1").offered("r2", "s2", 50).taken_back("slow")
+    assert (names(now), set(now.slots)) == (("r1", None), {now.live})
+
+
+def test_another_trial_takes_the_place_of_one_under_way() -> None:
+    now = LIVE_AND_STANDBY.offered("r3", "s3", 50).offered("r4", "s4", 10)
+    assert (names(now), trial(now)) == (("r2", "r1"), "r4")
+
+
+def test_a_rollback_during_a_shift_withdraws_both() -> None:
+    now = LIVE_AND_STANDBY.offered("r3", "s3", 50).rolled_back("r1", "s1", "all bad")
+    assert (names(now), now.shift) == (("r1", "r2"), None)
+    assert reasons(now) == {"r2": "all bad", "r3": "all bad"}
+
+
+def test_there_is_nothing_to_shift_from_before_the_first_release() -> None:
+    with pytest.raises(ReleaseRefused, match="nothing is live yet"):
+        Serving().offered("r1", "s1", 10)
+
+
+def test_there_is_nothing_to_take_back_without_a_trial() -> None:
+    with pytest.raises(ReleaseRefused, match="no release is on trial"):
+        LIVE_AND_STANDBY.taken_back("slow")
+
+
+@pytest.mark.parametrize(
+    "shift",
+    [
+        {"percent": 0, "before": None, "began": ""},
+        {"percent": 101, "before": None, "began": ""},
+        {"percent": 10, "before": None, "began": "", "unknown": 1},
+        {"percent": 10, "before": None, "began": ""},  # of a trial that stands nowhere
+        "10",
+    ],
+)
+def test_a_damaged_shift_is_refused(shift: Any) -> None:
+    with pytest.raises(CorruptObject, match=r"serving.json"):
+        Serving.from_json(json.dumps(stored(shift=shift)).encode())
+
+
+def test_a_change_says_from_which_release_to_which() -> None:
+    store = MemoryStore()
+    promote(store, "r1")
+    promote(store, "r2")
+    offered = swap_serving(store, CHANGE, lambda now: now.offered("r3", "s3", 10))
+    taken = swap_serving(store, CHANGE, lambda now: now.taken_back("slow"))
+    moves = [(one.changed.from_release, one.changed.to_release) for one in (offered, taken)]
+    assert moves == [("r2", "r3"), ("r2", "r2")]
+    assert [record["changed"]["from_release"] for record in audit_trail(store)] == [None, "r1", "r2", "r2"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda now: now.promoted("gone", "s"),
+        lambda now: now.offered("gone", "s", 10),
+        lambda now: now.rolled_back("gone", "s", "worse"),
+    ],
+)
+def test_no_change_names_a_release_that_retention_removes(make: Any) -> None:
+    store = MemoryStore()
+    promote(store, "r1")
+    swap_serving(store, CHANGE, lambda now: replace(now, retired={"gone": "2026-01-01"}))
+    with pytest.raises(ReleaseRefused, match="release gone is being removed by retention since 2026-01-01"):
+        swap_serving(store, CHANGE, make)
+
+
+def test_a_pointer_that_somebody_deleted_is_not_taken_for_one_that_never_was() -> None:
+    store = MemoryStore()
+    promote(store, "r1")
+    store.delete(layout.SERVING)
+    with pytest.raises(CorruptObject, match="slipway recover"):
+        read_serving(store)
+    with pytest.raises(CorruptObject):
+        promote(store, "r2")

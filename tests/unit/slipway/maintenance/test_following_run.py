@@ -79,7 +79,7 @@ def test_a_night_without_a_change_after_maintenance_makes_nothing(nights: Nights
 
 
 def test_a_release_long_ago_can_be_brought_back(nights: Nights) -> None:
-    from slipway.stages.release import roll_back
+    from slipway.rollback import roll_back
 
     old = nights.night("one fish", "two fish")["release_id"]
     for text in ("red fish", "blue fish", "old fish"):

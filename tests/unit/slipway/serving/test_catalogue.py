@@ -5,9 +5,10 @@ import pytest
 from slipway import layout
 from slipway.errors import CorruptObject
 from slipway.manifest import MANIFEST
+from slipway.rollback import roll_back
 from slipway.run import Run
 from slipway.serving.catalogue import named_releases
-from slipway.stages.release import roll_back, seal_release
+from slipway.stages.release import seal_release
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import PASSED, a_candidate, a_run, an_evaluation
 from tests.unit.slipway.stages.index_run import go_live

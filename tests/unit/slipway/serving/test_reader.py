@@ -18,10 +18,10 @@ from slipway.errors import (
 )
 from slipway.index import artifact
 from slipway.manifest import load
+from slipway.rollback import roll_back
 from slipway.serving.catalogue import list_releases
 from slipway.serving.loading import load_release, read_release_manifest
 from slipway.serving.reader import Reader, default_cache
-from slipway.stages.release import roll_back
 from slipway.storage import LocalStore, ObjectStore
 from tests.support.encoders import FakeEncoder
 from tests.support.memory_store import MemoryStore

@@ -12,11 +12,11 @@ from slipway.index import artifact
 from slipway.index.artifact import DOCUMENTS_SCHEMA, ROWS_SCHEMA, open_arrow
 from slipway.manifest import Manifest, fingerprint, load
 from slipway.pointer import read_serving
+from slipway.rollback import roll_back
 from slipway.run import Run
 from slipway.serving.searcher import Searcher
 from slipway.stages import index as module
 from slipway.stages.index import index
-from slipway.stages.release import roll_back
 from tests.support.encoders import FakeEncoder, model_folder
 from tests.support.memory_store import MemoryStore
 from tests.unit.slipway.stages.index_run import (

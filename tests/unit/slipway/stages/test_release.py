@@ -24,9 +24,10 @@ from slipway.errors import (
 from slipway.index import artifact
 from slipway.manifest import Manifest, load
 from slipway.pointer import audit_trail, read_serving
+from slipway.rollback import roll_back
 from slipway.run import Run
 from slipway.serving.loading import load_release, manifest_sum
-from slipway.stages.release import Released, name_release, release, roll_back, seal_release
+from slipway.stages.release import Released, name_release, release, seal_release
 from slipway.storage import LocalStore
 from tests.support.crashing_store import CrashingStore, Killed
 from tests.support.memory_store import MemoryStore
@@ -269,7 +270,7 @@ def test_a_rollback_makes_the_standby_live_without_writing_anything_else(run: Ru
     del run.store.calls[:]
     after = roll_back(run.store, "on-call", "worse answers")
     assert (live(run), after.generation, after.standby_release.release_id) == (first.release_id, 3, second.release_id)
-    assert after.withdrawn == {second.release_id: "worse answers"}
+    assert [(name, one.why) for name, one in after.withdrawn.items()] == [(second.release_id, "worse answers")]
     assert after.live_release.manifest_sha256 == manifest_sum(run.store, first.release_id)
     assert {key for _, key in writes(run)} == {"serving.json", "audit/00000002.json", "audit/00000003.json"}
     last = audit_trail(run.store)[-1]["changed"]
@@ -281,7 +282,7 @@ def test_a_rolled_back_release_is_not_brought_back_by_the_next_night(run: Run) -
     made = judged(run, 2)
     second = put_live(again(run, "run-2"), made)
     roll_back(run.store, "on-call", "worse answers")
-    with pytest.raises(ReleaseRefused, match=r"was rolled back \(worse answers\) and nothing has changed since"):
+    with pytest.raises(ReleaseRefused, match=r"was withdrawn \(worse answers\) and nothing has changed since"):
         put_live(again(run, "run-3"), made)
     assert live(run) == first.release_id
     roll_back(run.store, "on-call", "it was not that", to=second.release_id)
@@ -296,7 +297,7 @@ def test_a_withdrawn_candidate_does_not_come_back_with_other_search_parameters(r
     roll_back(run.store, "on-call", "worse answers")
     tuned = replace(evaluation, facts={**evaluation.facts, "parameters": {"efSearch": 99}})
     assert name_release(candidate, tuned) != name_release(candidate, evaluation)
-    with pytest.raises(ReleaseRefused, match=r"was rolled back \(worse answers\) and nothing has changed since"):
+    with pytest.raises(ReleaseRefused, match=r"was withdrawn \(worse answers\) and nothing has changed since"):
         put_live(again(run, "run-3"), (candidate, tuned))
     assert live(run) == first.release_id
 
