@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
-import secrets
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,47 +12,25 @@ from dotenv import load_dotenv
 from slipway import __version__, settings
 from slipway.cli import show
 from slipway.cli.context import guarded
-from slipway.cli.progress import Bars
-from slipway.config import Collection, collection_files, load_collection, load_file
-from slipway.connections import environment_connections
+from slipway.cli.options import (
+    COLLECTIONS,
+    FULL,
+    JSON,
+    NAME,
+    REASON,
+    STORE,
+    TAKE_OVER,
+    allowances,
+    begun,
+    collection_url,
+    person,
+)
+from slipway.config import collection_files, load_file
 from slipway.errors import BreakerTripped, BudgetExceeded, SlipwayError
-from slipway.run import Run
 from slipway.storage import open_store
-from slipway.storage.base import ObjectStore
 
 if TYPE_CHECKING:
     from slipway.pipeline import Options
-
-COLLECTIONS = click.option(
-    "--collections", metavar="DIR", help="Folder of collection files [SLIPWAY_COLLECTIONS, else include/collections]."
-)
-STORE = click.option(
-    "--store",
-    metavar="URL",
-    help="Root of the object store: a folder or s3://bucket/prefix [SLIPWAY_STORE, else .slipway/store].",
-)
-JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document on standard output and nothing else there."
-)
-NAME = click.argument("collection")
-REASON = click.option("--reason", default="run by hand", show_default=True, help="Kept in the audit trail.")
-TAKE_OVER = click.option(
-    "--take-over", is_flag=True, help="Begin although another run seems to be at work on the collection."
-)
-FULL = click.option("--full", is_flag=True, help="Read all rows of every source, not only what changed.")
-_ALLOWANCES = {
-    "--allow-deletes": "Let this run remove more documents than limits.deleted_share.",
-    "--allow-changes": "Let this run change more documents than limits.changed_share.",
-    "--allow-encoder-change": "Let this run move the collection to another vector space.",
-    "--over-budget": "Let this run embed more than embed.budget.",
-}
-
-
-def allowances(command: Callable[..., None]) -> Callable[..., None]:
-    """The options by which a person allows a run what its breakers and budgets forbid."""
-    for name, text in reversed(_ALLOWANCES.items()):
-        command = click.option(name, is_flag=True, help=text)(command)
-    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -139,7 +111,7 @@ def run(
     with guarded(as_json) as output:
         from slipway.pipeline import run_pipeline
 
-        with _begun(collection, collections, store) as this:
+        with begun(collection, collections, store) as this:
             made = run_pipeline(this, _options(reason, full, allowed), take_over=take_over)
         output.write(made, show.result)
         if made.get("verdict") != "passed":
@@ -171,7 +143,7 @@ def plan(
     with guarded(as_json) as output:
         from slipway.pipeline import run_plan
 
-        with _begun(collection, collections, store) as this:
+        with begun(collection, collections, store) as this:
             try:
                 made = run_plan(this, _options("a plan", full, allowed), take_over=take_over)
             except (BreakerTripped, BudgetExceeded) as refused:
@@ -180,20 +152,12 @@ def plan(
         output.write(made, show.plan)
 
 
-@contextmanager
-def _begun(collection: str, collections: str | None, store: str | None) -> Iterator[Run]:
-    """A run of the collection with an id and a scratch folder of its own, which shows its progress."""
-    described, objects = _opened(collection, collections, store)
-    with tempfile.TemporaryDirectory(prefix="slipway-", dir=_scratch()) as scratch, Bars() as bars:
-        yield Run(described, objects, _new_run_id(), Path(scratch), environment_connections, bars)
-
-
 def _options(reason: str, full: bool, given: dict[str, bool]) -> Options:
     """`given` is what click made of the allowances' options, by parameter name."""
     from slipway.pipeline import Options
 
     allowed = frozenset(name.removeprefix("allow_") for name, wanted in given.items() if wanted)
-    return Options(who=_person(), why=reason, allowed=allowed, full=full)
+    return Options(who=person(), why=reason, allowed=allowed, full=full)
 
 
 @main.command()
@@ -217,7 +181,7 @@ def search(
     with guarded(as_json) as output:
         from slipway import serving
 
-        with serving.open(_url(collection, collections, store), release_id) as reader:
+        with serving.open(collection_url(collection, collections, store), release_id) as reader:
             hits = reader.search(query, k)
             found = {"collection": collection, "release_id": reader.release.release_id, "query": query}
             output.write({**found, "hits": [asdict(hit) for hit in hits]}, show.hits)
@@ -233,7 +197,7 @@ def releases(collection: str, store: str | None, collections: str | None, as_jso
     with guarded(as_json) as output:
         from slipway.serving.catalogue import list_releases
 
-        found = list_releases(open_store(_url(collection, collections, store)))
+        found = list_releases(open_store(collection_url(collection, collections, store)))
         output.write({"collection": collection, **found}, show.releases)
 
 
@@ -254,41 +218,9 @@ def rollback(
     with guarded(as_json) as output:
         from slipway.rollback import roll_back
 
-        after = roll_back(open_store(_url(collection, collections, store)), _person(), reason, to)
+        after = roll_back(open_store(collection_url(collection, collections, store)), person(), reason, to)
         live = after.live_release
         assert live is not None
         output.write(
             {"collection": collection, "live": live.release_id, "generation": after.generation}, show.rolled_back
         )
-
-
-def _opened(name: str, collections: str | None, store: str | None) -> tuple[Collection, ObjectStore]:
-    described = load_collection(settings.collections_folder(collections), name)
-    root = settings.store_root(described, store)
-    return described, open_store(settings.store_url(name, root))
-
-
-def _url(name: str, collections: str | None, store: str | None) -> str:
-    """Where the collection lies; its file is read only when neither option nor environment names the store."""
-    if named := settings.named_store(store):
-        return settings.store_url(name, named)
-    described = load_collection(settings.collections_folder(collections), name)
-    return settings.store_url(name, settings.store_root(described))
-
-
-def _scratch() -> Path | None:
-    root = settings.scratch_root()
-    if root:
-        root.mkdir(parents=True, exist_ok=True)
-    return root
-
-
-def _new_run_id() -> str:
-    return f"manual-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container without a user name
-        return "unknown"

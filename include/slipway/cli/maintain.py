@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from slipway.cli.commands import COLLECTIONS, JSON, NAME, STORE, _begun, _person, main
+from slipway.cli.commands import main
 from slipway.cli.context import guarded
+from slipway.cli.options import COLLECTIONS, JSON, NAME, STORE, begun, person
 
 _COLUMNS = "  {kind:<17} {places:>7} {objects:>8} {size:>12}  {why}"
 
@@ -31,11 +32,11 @@ def maintain(
         from slipway import maintenance
         from slipway.lease import Holder, this_process
 
-        with _begun(collection, collections, store) as this:
+        with begun(collection, collections, store) as this:
             if dry_run:
                 done = maintenance.maintain(this, dry_run=True)
             else:
-                holder = Holder(this.run_id, _person(), "maintenance", this_process())
+                holder = Holder(this.run_id, person(), "maintenance", this_process())
                 done = maintenance.maintain_alone(this, holder, take_over=take_over)
         output.write({"collection": collection, **done.as_json()}, maintained)
 
