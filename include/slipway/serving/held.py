@@ -72,16 +72,19 @@ class Held:
         not counted.
         """
         try:
-            encoder = None if isinstance(queries, np.ndarray) else self.get_ready_for_text()
+            if not isinstance(queries, np.ndarray):
+                self.get_ready_for_text()
             started = time.perf_counter()
-            vectors = queries if encoder is None else encoder.encode_queries(queries)
-            hits = self.loaded.searcher.search(vectors, k)  # type: ignore[arg-type]
+            hits = self.loaded.searcher.search(self._vectors(queries), k)
         except Exception as error:
             if not is_callers_own(error):
                 self._tally.failed(len(queries), error)
             raise
         self._tally.answered(len(queries), time.perf_counter() - started)
         return hits
+
+    def _vectors(self, queries: Queries) -> npt.NDArray[np.float32]:
+        return queries if isinstance(queries, np.ndarray) else self.get_ready_for_text().encode_queries(queries)
 
     def blame(self, queries: int, error: Exception) -> None:
         """Count an error that looked like the caller's own, and was not."""

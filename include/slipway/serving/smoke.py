@@ -43,7 +43,7 @@ def read_smoke_queries(body: bytes, dimension: int) -> list[dict[str, Any]]:
     There is at least one and each expects a document, so that a release always proves something.
     """
     try:
-        queries = json.loads(body)
+        queries: list[dict[str, Any]] = json.loads(body)
         sound = isinstance(queries, list) and len(queries) > 0 and all(_is_sound(one, dimension) for one in queries)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CorruptObject(f"{SMOKE} does not hold smoke queries: {error!r}") from error
