@@ -113,8 +113,12 @@ class Following:
     def close(self) -> None:
         """Serve nothing any more; a load under way is thrown away."""
         with self._swapping:
-            self._is_closed = True
-            self.served = None
+            self.abandon()
+
+    def abandon(self) -> None:
+        """As `close`, in a forked process, where no other thread is and a lock may be held for ever."""
+        self._is_closed = True
+        self.served = None
 
     def _reach(self, *, retry: bool) -> list[Exception]:
         """Come as near to the state seen as can be: at once with what is loaded, then release by release."""
