@@ -182,15 +182,17 @@ class Reader:
         )
 
     def _told(self) -> Acknowledgement:
-        served, following, acknowledging = self._served(), self._following, self._acknowledging
+        following, acknowledging = self._following, self._acknowledging
         assert acknowledging is not None
+        generation = following.generation  # read first: what is told beside it is then at least as new
+        served = self._served()
         return Acknowledgement(
             reader=acknowledging.name,
             host=socket.gethostname(),
             pid=os.getpid(),
             at=utc_now(),
             every_seconds=acknowledging.every_seconds,
-            generation=following.generation,
+            generation=generation,
             live=served.live.release_id,
             trial=served.trial.release_id if served.trial else None,
             percent=served.percent,
