@@ -119,6 +119,10 @@ class MemoryStore(ObjectStore):
         for info in self.list(prefix):
             self._shared.modified_at[join_key(self._scope, info.key)] -= by
 
+    def set_modified(self, key: str, at: datetime) -> None:
+        """Have the object look as if it was written at that time (UTC)."""
+        self._shared.modified_at[join_key(self._scope, key)] = at
+
     def scoped(self, prefix: str) -> MemoryStore:
         scope = join_key(self._scope, check_key(prefix.rstrip("/")))
         return MemoryStore(f"{self.url.rstrip('/')}/{prefix.rstrip('/')}", _shared=self._shared, _scope=scope)
