@@ -301,8 +301,18 @@ def _record(store: ObjectStore, serving: Serving) -> None:
 
 
 def audit_trail(store: ObjectStore) -> list[dict[str, Any]]:
-    """All changes of serving.json, oldest first."""
-    return [json.loads(store.read(info.key).body) for info in store.list(layout.AUDIT)]
+    """All changes of serving.json, oldest first; the last one too where its record is still owed.
+
+    A serving.json that is lost or damaged hides no record.
+    """
+    records = [json.loads(store.read(info.key).body) for info in store.list(layout.AUDIT)]
+    try:
+        now, _ = read_serving(store)
+    except CorruptObject:
+        return records
+    if now.generation > (records[-1]["generation"] if records else 0):
+        records.append(json.loads(now.to_json()))
+    return records
 
 
 def _now() -> str:
