@@ -19,6 +19,7 @@
   audit/<generation>.json              one write-once record per change of serving.json
   readers/<name>.json                  what a reader says of itself: which release it serves, and how that goes
   pins/<release_id>.json               a release that retention must keep, who said so and why
+  clock/<nonce>                        gone at once: it was written to see the store's time
 """
 
 from __future__ import annotations
@@ -122,3 +123,8 @@ def reader(name: str) -> str:
 def pin(release_id: str) -> str:
     """Key of the pin of a release."""
     return f"{PINS}{release_id}.json"
+
+
+def clock(nonce: str) -> str:
+    """Key of an object that is written to see the store's time."""
+    return f"clock/{nonce}"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from slipway.acknowledgement import Heard, Loaded, heard
+from slipway.acknowledgement import Heard, Loaded, heard, store_time
 from slipway.config.collection import Release
 from slipway.errors import ReleaseRefused
 from slipway.pointer import Change, Serving, read_serving, swap_serving
@@ -80,6 +80,7 @@ class Rollout:
         self._store, self._settings, self._offer = store, settings, offer
         self._change = replace(change, action=SHIFT)
         self._pace = pace or Pace()
+        self._store_is_ahead = timedelta()
 
     def shift(self, begun: Serving) -> tuple[Serving, tuple[Step, ...]]:
         """Move through the shares, from the one that `begun` is at if a former attempt came so far.
@@ -88,6 +89,7 @@ class Rollout:
         when no reader has acknowledged anything, so that there is nobody to wait for. Raises `ReleaseRefused` when the
         release was taken back, or somebody else changed serving.json meanwhile.
         """
+        self._store_is_ahead = store_time(self._store) - self._pace.now()
         readers = self._registered()
         if not readers:
             _log.info("no reader follows this collection, so the shift has nobody to wait for: it is made at once")
@@ -118,7 +120,10 @@ class Rollout:
         found, unreadable = heard(self._store)
         for key in unreadable:
             _log.warning("%s cannot be read, so that reader is not waited for", key)
-        return [one for one in found if not one.is_silent(self._pace.now())]
+        return [one for one in found if not self._is_silent(one)]
+
+    def _is_silent(self, one: Heard) -> bool:
+        return one.is_silent(self._pace.now() + self._store_is_ahead)
 
     def _offered(self, before: Serving, percent: int) -> Serving:
         offer = self._offer
@@ -147,7 +152,7 @@ class Rollout:
 
     def _waited_for(self, said: Sequence[Heard], readers: set[str], now: Serving) -> list[str]:
         """The names of the readers that have not acknowledged yet. Adds to `readers` those that have come since."""
-        readers |= {one.said.reader for one in said if not one.is_silent(self._pace.now())}
+        readers |= {one.said.reader for one in said if not self._is_silent(one)}
         return [name for name in sorted(readers) if not self._has_acknowledged(name, said, now)]
 
     def _polls(self, now: Serving, minutes: float) -> Iterator[list[Heard]]:
@@ -167,7 +172,7 @@ class Rollout:
             return True  # it has closed in good order
         if why := found.said.why_refused(self._offer.release_id):
             raise _Bad(f"reader {name} refused it: {why}")
-        if found.is_silent(self._pace.now()):
+        if self._is_silent(found):
             raise _Bad(f"reader {name} has fallen silent; its last sign of life is of {found.heard_at:%H:%M:%S} UTC")
         return found.said.generation >= now.generation and found.said.of(self._offer.release_id) is not None
 

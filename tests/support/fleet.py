@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from slipway import acknowledgement, layout
+from slipway import acknowledgement
 from slipway.acknowledgement import Acknowledgement, Loaded, RefusedRelease
 from slipway.latencies import Latencies, bucket
 from slipway.pointer import Serving, read_serving
@@ -68,10 +68,12 @@ class Player:
 class Fleet:
     """Players on a store, and the time that they and a shift go by. `meanwhile` is called at each wait."""
 
-    def __init__(self, store: MemoryStore, *players: Player) -> None:
+    def __init__(self, store: MemoryStore, *players: Player, store_is_ahead: timedelta = timedelta()) -> None:
+        self.store_is_ahead = store_is_ahead
         self.store, self.players, self.now = store, list(players), NOON
         self.meanwhile: Callable[[Fleet], None] = lambda fleet: None
         self.waits = 0
+        store.set_clock(lambda: self.now + self.store_is_ahead)
         self.speak(0.0)
 
     @property
@@ -89,7 +91,6 @@ class Fleet:
         for player in self.players:
             if not player.silent and serving.live_release:
                 acknowledgement.publish(self.store, player.play(serving, seconds, self.now))
-                self.store.set_modified(layout.reader(player.name), self.now)
 
     def close(self, name: str) -> None:
         self.players = [player for player in self.players if player.name != name]

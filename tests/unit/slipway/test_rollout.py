@@ -1,6 +1,7 @@
 """Shifts with readers that are played by the test, in a time of its own."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -84,6 +85,15 @@ def test_a_reader_that_died_before_the_shift_is_not_waited_for(store: MemoryStor
     fleet.wait(60)
     assert {step.readers for step in shift(fleet)[1]} == {1}
     assert serving(store).trial is not None
+
+
+@pytest.mark.parametrize("minutes", [-90, 90])
+def test_clocks_that_differ_make_nobody_silent(store: MemoryStore, minutes: int) -> None:
+    fleet = Fleet(store, Player("web-1"), Player("dead"), store_is_ahead=timedelta(minutes=minutes))
+    fleet.players[1].silent = True
+    fleet.wait(60)
+    assert {step.readers for step in shift(fleet)[1]} == {1}
+    assert list(store.list("clock/")) == []
 
 
 def test_a_reader_that_refuses_the_release_takes_it_back(store: MemoryStore) -> None:
