@@ -19,9 +19,10 @@ from slipway.errors import (
 from slipway.index import artifact
 from slipway.manifest import load
 from slipway.rollback import roll_back
+from slipway.serving.cache import default_cache
 from slipway.serving.catalogue import list_releases
 from slipway.serving.loading import load_release, read_release_manifest
-from slipway.serving.reader import Reader, default_cache
+from slipway.serving.reader import Reader
 from slipway.storage import LocalStore, ObjectStore
 from tests.support.encoders import FakeEncoder
 from tests.support.memory_store import MemoryStore
@@ -221,7 +222,7 @@ def encoders(monkeypatch: pytest.MonkeyPatch) -> list[Encoder]:
     class Described(Model):
         fingerprint = "e" * 16  # type: ignore[assignment]
 
-    def load_encoder(encoder: Encoder, device: str = "auto") -> Any:
+    def load_encoder(encoder: Encoder, device: str = "auto", fingerprint: str | None = None) -> Any:
         loaded.append(encoder)
         return FakeEncoder(Described(encoder, Path("/model")))
 
@@ -250,17 +251,28 @@ def test_an_encoder_of_another_vector_space_is_refused(tmp_path: Path, encoders:
     assert reader.search(unit_vectors(1)[0])
 
 
-def test_after_a_refresh_to_another_encoder_texts_are_refused_and_not_mixed(
+def test_a_release_whose_texts_cannot_be_encoded_here_does_not_replace_one_that_answers_texts(
     tmp_path: Path, encoders: list[Encoder]
 ) -> None:
     run = a_run(MemoryStore(), tmp_path / "scratch")
     publish(run, seed=1)
     reader = Reader(run.store, tmp_path / "cache")
-    reader.search("words")
+    found = reader.search("words")
     publish(again(run, "run-2"), seed=2, encoder="f" * 16)
-    reader.refresh()
     with pytest.raises(EncoderError):
-        reader.search("words")
+        reader.refresh()
+    assert reader.search("words") == found
+    assert "install the same model" in reader.metrics().refused[0].why
+
+
+def test_a_reader_of_vectors_needs_no_encoder_for_a_new_release(tmp_path: Path, encoders: list[Encoder]) -> None:
+    run = a_run(MemoryStore(), tmp_path / "scratch")
+    publish(run, seed=1)
+    reader = Reader(run.store, tmp_path / "cache")
+    publish(again(run, "run-2"), seed=2, encoder="f" * 16)
+    assert reader.refresh()
+    assert prefix_of(reader.search(unit_vectors(1)[0])) == "seed2"
+    assert encoders == []
 
 
 @pytest.mark.parametrize("query", ["", "  ", "\n\t"])
