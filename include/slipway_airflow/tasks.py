@@ -14,7 +14,7 @@ from airflow.sdk import TriggerRule, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway_airflow import pools
-from slipway_airflow.runs import open_run, who
+from slipway_airflow.runs import check_parameters, open_run, who
 from slipway_airflow.steps import step
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def preflight() -> dict[str, Any]:
     from slipway.stages.preflight import preflight
 
     context = get_current_context()
-    _check_parameters(context)
+    check_parameters(context)
     params = context["params"]
     allowed = [name.removeprefix("allow_") for name in ALLOWED if params[name]]
     with open_run() as run:
@@ -339,19 +339,6 @@ def report() -> str:
 
 def _sealed(manifest: Manifest, **facts: Any) -> Sealed:
     return {"place": manifest.place, **manifest.counts, **facts}
-
-
-def _check_parameters(context: Context) -> None:
-    """The API takes any key in a run's configuration; a misspelt one would be ignored without a word."""
-    from slipway.errors import InputError
-
-    dag_run = context["dag_run"]
-    unknown = sorted(set(dag_run.conf or {}) - set(context["dag"].params))
-    if unknown:
-        raise InputError(
-            f"the run was started with parameters that this DAG does not have: {', '.join(unknown)}; it has "
-            f"{', '.join(sorted(context['dag'].params))}. Start it again without them"
-        )
 
 
 def _why(context: Context) -> str:

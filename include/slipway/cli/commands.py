@@ -216,11 +216,8 @@ def rollback(
     The release that is left is marked as withdrawn, so that the next nightly run does not bring it back unchanged.
     """
     with guarded(as_json) as output:
-        from slipway.rollback import roll_back
+        from slipway.rollback import outcome, roll_back
 
-        after = roll_back(open_store(collection_url(collection, collections, store)), person(), reason, to)
-        live = after.live_release
-        assert live is not None
-        output.write(
-            {"collection": collection, "live": live.release_id, "generation": after.generation}, show.rolled_back
-        )
+        objects = open_store(collection_url(collection, collections, store))
+        after = roll_back(objects, person(), reason, to)
+        output.write({"collection": collection, **outcome(objects, after)}, show.rolled_back)

@@ -237,4 +237,5 @@ def releases(found: dict[str, Any]) -> str:
 
 def rolled_back(done: dict[str, Any]) -> str:
     """One line."""
-    return f"{done['collection']}: release {done['live']} is live (generation {done['generation']})"
+    withdrawn = f"; withdrawn: {', '.join(done['withdrawn'])}" if done["withdrawn"] else ""
+    return f"{done['collection']}: release {done['live']} is live (generation {done['generation']}){withdrawn}"
