@@ -24,6 +24,7 @@ from slipway.cli.options import (
     begun,
     collection_url,
     person,
+    writable,
 )
 from slipway.config import collection_files, load_file
 from slipway.errors import BreakerTripped, BudgetExceeded, SlipwayError
@@ -218,7 +219,7 @@ def rollback(
     with guarded(as_json) as output:
         from slipway.rollback import roll_back
 
-        after = roll_back(open_store(collection_url(collection, collections, store)), person(), reason, to)
+        after = roll_back(writable(collection, collections, store), person(), reason, to)
         live = after.live_release
         assert live is not None
         output.write(

@@ -7,13 +7,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import layout
+from slipway import layout, signing
 from slipway.config.encoder import Encoder
 from slipway.errors import CorruptObject, ReleaseRefused
 from slipway.index import artifact
 from slipway.manifest import MANIFEST, Manifest, fetch
 from slipway.serving.searcher import Searcher
 from slipway.serving.smoke import run_smoke_queries
+from slipway.signing import Trusted
 from slipway.storage.base import ObjectStore
 
 
@@ -28,12 +29,19 @@ class LoadedRelease:
     encoder_fingerprint: str
 
 
-def load_release(store: ObjectStore, release_id: str, cache: Path, manifest_sha256: str | None = None) -> LoadedRelease:
+def load_release(
+    store: ObjectStore,
+    release_id: str,
+    cache: Path,
+    manifest_sha256: str | None = None,
+    trusted: Trusted | None = None,
+) -> LoadedRelease:
     """Fetch a release into `cache` where the store is remote, verify every byte, and run its smoke queries.
 
-    `manifest_sha256` is what serving.json says of it. Raises `ObjectMissing`, `CorruptObject`, `ReleaseRefused`.
+    `manifest_sha256` is what serving.json says of it, `trusted` the keys of which one must have signed it. Raises
+    `ObjectMissing`, `CorruptObject`, `ReleaseRefused`, `UntrustedRelease`.
     """
-    manifest = read_release_manifest(store, release_id, manifest_sha256)
+    manifest = read_release_manifest(store, release_id, manifest_sha256, trusted)
     files = {sealed.name: fetch(store, sealed, cache) for sealed in manifest.objects}
     for name in (artifact.INDEX, artifact.ROWS, artifact.DOCUMENTS, artifact.ENCODER, artifact.SMOKE):
         manifest.one(name)
@@ -44,13 +52,20 @@ def load_release(store: ObjectStore, release_id: str, cache: Path, manifest_sha2
     return LoadedRelease(release_id, manifest, searcher, Encoder(**description), encoder_fingerprint)
 
 
-def read_release_manifest(store: ObjectStore, release_id: str, manifest_sha256: str | None = None) -> Manifest:
-    """A release's manifest, its own checksum compared. Raises `ObjectMissing`, `CorruptObject`."""
+def read_release_manifest(
+    store: ObjectStore, release_id: str, manifest_sha256: str | None = None, trusted: Trusted | None = None
+) -> Manifest:
+    """A release's manifest, its own checksum compared and, with `trusted` keys, its signature checked.
+
+    Raises `ObjectMissing`, `CorruptObject`, `UntrustedRelease`.
+    """
     key = f"{layout.release(release_id)}/{MANIFEST}"
     body = store.read(key).body
     actual = hashlib.sha256(body).hexdigest()
     if manifest_sha256 is not None and actual != manifest_sha256:
         raise CorruptObject(f"{key} has SHA-256 {actual}, {layout.SERVING} says {manifest_sha256}; restore it")
+    if trusted is not None:
+        signing.check(store, release_id, body, trusted)
     return Manifest.from_json(body, key)
 
 

@@ -15,6 +15,7 @@ from slipway.errors import EncoderError, InputError, ReleaseRefused
 from slipway.pointer import read_serving
 from slipway.serving.loading import LoadedRelease, load_release
 from slipway.serving.searcher import Hit
+from slipway.signing import Trusted, trusted_here
 from slipway.storage import open_store
 
 if TYPE_CHECKING:
@@ -34,18 +35,20 @@ class Reader:
     A release is swapped in whole, after its checksums and smoke queries; a search uses one release from start to end.
     """
 
-    def __init__(self, store: ObjectStore, cache: Path, release_id: str | None = None) -> None:
-        self._store, self._cache, self._pinned = store, cache, release_id
+    def __init__(
+        self, store: ObjectStore, cache: Path, release_id: str | None = None, trusted: Trusted | None = None
+    ) -> None:
+        self._store, self._cache, self._pinned, self._trusted = store, cache, release_id, trusted
         self._encoder: TextEncoder | None = None
         self._loaded = self._load()
 
     def _load(self) -> LoadedRelease:
         if self._pinned is not None:
-            return load_release(self._store, self._pinned, self._cache)
+            return load_release(self._store, self._pinned, self._cache, trusted=self._trusted)
         live = read_serving(self._store)[0].live_release
         if live is None:
             raise ReleaseRefused(f"nothing is released at {self._store.url} yet; run the collection first")
-        return load_release(self._store, live.release_id, self._cache, live.manifest_sha256)
+        return load_release(self._store, live.release_id, self._cache, live.manifest_sha256, self._trusted)
 
     @property
     def release(self) -> LoadedRelease:
@@ -57,7 +60,7 @@ class Reader:
         live = read_serving(self._store)[0].live_release
         if self._pinned is not None or live is None or live.release_id == self._loaded.release_id:
             return False
-        self._loaded = load_release(self._store, live.release_id, self._cache, live.manifest_sha256)
+        self._loaded = load_release(self._store, live.release_id, self._cache, live.manifest_sha256, self._trusted)
         return True
 
     def search(self, query: str | npt.NDArray[np.float32], k: int = 10) -> list[Hit]:
@@ -107,11 +110,19 @@ class Reader:
         self.close()
 
 
-def open_reader(url: str | Path, release_id: str | None = None, cache: Path | None = None) -> Reader:
+def open_reader(
+    url: str | Path,
+    release_id: str | None = None,
+    cache: Path | None = None,
+    *,
+    public_key: str | None = None,
+) -> Reader:
     """A reader of the collection at `url` (`<store root>/<collection>`), on its live release or on a given one.
 
-    Raises `ReleaseRefused` when nothing is released, `CorruptObject`, `ObjectMissing`, `StoreUnreachable`.
+    `public_key` (else SLIPWAY_PUBLIC_KEY) is base64, or several with commas between: only releases that one of them
+    signed are served then. Raises `ReleaseRefused` when nothing is released, `UntrustedRelease`, `CorruptObject`,
+    `ObjectMissing`, `StoreUnreachable`.
     """
     store = open_store(url)
     name = store.url.removesuffix("/").rsplit("/", 1)[-1]
-    return Reader(store, (cache or default_cache()) / name, release_id)
+    return Reader(store, (cache or default_cache()) / name, release_id, trusted_here(public_key))

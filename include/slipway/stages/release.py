@@ -6,11 +6,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway import checkpoint, layout
+from slipway import checkpoint, layout, signing
 from slipway.errors import GateRefused, ReleaseRefused
 from slipway.evaluation.gates import Verdict
 from slipway.index import artifact
-from slipway.manifest import Draft, Manifest, find, fingerprint
+from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint
 from slipway.pointer import Change, Serving, read_serving, swap_serving
 from slipway.run import Run
 from slipway.serving.loading import load_release, manifest_sum
@@ -39,12 +39,14 @@ def release(
     release_id = name_release(candidate, evaluation)
     serving, _ = read_serving(run.store)
     if serving.live_release and serving.live_release.release_id == release_id:
+        sign_release(run, release_id)  # where signing was turned on after it had gone live
         if serving.changed and serving.changed.run_id == run.run_id:  # a retry after a kill between swap and answer
             return Released(True, release_id, serving.generation, f"live in slot {serving.live}")
         return Released(False, release_id, serving.generation, "nothing changed: the candidate is the live release")
     _check_not_withdrawn(serving, release_id, candidate)
     _check_generation(serving, generation)
     seal_release(run, release_id, candidate, evaluation, verdict)
+    sign_release(run, release_id)
     manifest_sha256 = _read_back(run, release_id)
 
     def swap(now: Serving) -> Serving:
@@ -62,7 +64,7 @@ def _read_back(run: Run, release_id: str) -> str:
     run.scratch.mkdir(parents=True, exist_ok=True)
     manifest_sha256 = manifest_sum(run.store, release_id)
     with tempfile.TemporaryDirectory(prefix="read-back-", dir=run.scratch) as cache:
-        load_release(run.store, release_id, Path(cache), manifest_sha256)
+        load_release(run.store, release_id, Path(cache), manifest_sha256, _own_key(run))
     return manifest_sha256
 
 
@@ -91,6 +93,21 @@ def seal_release(run: Run, release_id: str, candidate: Manifest, evaluation: Man
         "run_id": run.run_id,
     }
     return draft.seal(dict(candidate.counts), facts)
+
+
+def sign_release(run: Run, release_id: str) -> None:
+    """Sign a sealed release with the collection's key, where it has one and the release is not signed yet.
+
+    Raises `ReleaseRefused` when another key signed it, and `InputError` when the key cannot be used.
+    """
+    if key := signing.key_of(run):
+        body = run.store.read(f"{layout.release(release_id)}/{MANIFEST}").body
+        signing.sign(run.store, release_id, body, key)
+
+
+def _own_key(run: Run) -> signing.Trusted | None:
+    key = signing.key_of(run)
+    return signing.Trusted({key.key_id: key.public}) if key else None
 
 
 def _check(candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> None:
