@@ -13,7 +13,7 @@
   vectors/<encoder>/<part>/            content-addressed vectors, shared by all builds
   candidates/<fingerprint>/            a built index with everything a reader needs
   evaluations/<fingerprint>/           what was measured on a candidate
-  releases/<release_id>/               a serving artifact
+  releases/<release_id>/               a serving artifact, and signature.json where releases are signed
   serving.json                         what is live
   lease.json                           which run is at work
   audit/<generation>.json              one write-once record per change of serving.json
@@ -30,6 +30,7 @@ RUNS = "runs/"
 GROUPS = "groups.json"  # within an embedding plan: the names of the vector parts that it will make
 CHECKPOINTS = "checkpoints/"
 RELEASES = "releases/"
+SIGNATURE = "signature.json"  # within a release
 AUDIT = "audit/"
 READERS = "readers/"
 PINS = "pins/"
@@ -108,6 +109,11 @@ def evaluation(fingerprint: str) -> str:
 def release(release_id: str) -> str:
     """Place of a release."""
     return f"{RELEASES}{release_id}"
+
+
+def signature(release_id: str) -> str:
+    """Key of a release's signature."""
+    return f"{release(release_id)}/{SIGNATURE}"
 
 
 def audit(generation: int) -> str:
