@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from slipway import layout
 from slipway.acknowledgement import RefusedRelease, utc_now
-from slipway.errors import ReleaseRefused, StoreUnreachable
+from slipway.errors import ReleaseRefused, SlipwayError, StoreUnreachable
 from slipway.pointer import Serving, Slot
 from slipway.serving.cache import Cache, is_remote
 from slipway.serving.held import Encoders, Held
@@ -236,16 +236,19 @@ class Following:
                 self._cache.evict(holds | set(wanted.named))
 
     def _open_kept(self, error: Exception) -> None:
-        """Serve the release that was live when the store was last heard. Raises `error` where none was kept."""
+        """Serve the release that was live when the store was last heard. Raises `StoreUnreachable` where that fails."""
         kept = self._cache.as_store()
         if not is_remote(self._store) or not kept.exists(layout.SERVING):
             raise error
-        wanted = self.pointer.recall(self._cache)
-        slot = wanted.live_release
-        if slot is None:  # not so: what is kept was checked when it was read
-            raise error
-        with self._cache.in_use(slot.release_id):
-            self._swap(replace(wanted, shift=None), self._load(kept, slot.release_id, slot.manifest_sha256))
+        try:
+            wanted = self.pointer.recall(self._cache)
+            for slot in filter(None, [wanted.live_release]):
+                with self._cache.in_use(slot.release_id):
+                    self._swap(replace(wanted, shift=None), self._load(kept, slot.release_id, slot.manifest_sha256))
+        except SlipwayError as unusable:
+            raise StoreUnreachable(
+                f"{error}; the copy in {self._cache.folder} cannot be served either: {unusable}"
+            ) from unusable
         self.generation = 0 if wanted.shift else wanted.generation
         self.troubles.note("store", error)
 

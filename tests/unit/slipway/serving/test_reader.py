@@ -19,7 +19,6 @@ from slipway.errors import (
 from slipway.index import artifact
 from slipway.manifest import load
 from slipway.rollback import roll_back
-from slipway.serving.cache import default_cache
 from slipway.serving.catalogue import list_releases
 from slipway.serving.loading import load_release, read_release_manifest
 from slipway.serving.reader import Reader
@@ -75,16 +74,6 @@ def test_a_reader_opens_a_url(tmp_path: Path) -> None:
             assert prefix_of(reader.search(unit_vectors(1)[0])) == "seed2"
     with serving.open(store.url, first.release_id) as reader:
         assert prefix_of(reader.search(unit_vectors(1)[0])) == "seed1"
-
-
-def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SLIPWAY_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    assert default_cache() == Path("~/.cache/slipway").expanduser()
-    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert default_cache() == Path("/xdg/slipway")
-    monkeypatch.setenv("SLIPWAY_CACHE", "~/mine")
-    assert default_cache() == Path("~/mine").expanduser()
 
 
 def test_nothing_released_says_so(store: ObjectStore, tmp_path: Path) -> None:
