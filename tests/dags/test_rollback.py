@@ -94,7 +94,7 @@ def test_it_does_not_wait_for_a_run_at_work_which_is_stale_then(store, releases,
 
     run = a_run(store, tmp_path / "scratch", "night-3")
     candidate = a_candidate(run, 7)
-    with pytest.raises(ReleaseRefused, match="stale"):
+    with pytest.raises(ReleaseRefused, match=r"stale"):
         release(run, candidate, an_evaluation(run, candidate), PASSED, begun, "ann", "a night")
     assert live(store) == releases[1]
 
@@ -115,7 +115,7 @@ def test_no_run_is_made_of_an_incomplete_form(store, releases, conf):
 
     dag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["tiny__rollback"]
     form = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag)).params
-    with pytest.raises(ValueError, match="Invalid input for param (reason|to)"):
+    with pytest.raises(ValueError, match=r"Invalid input for param (reason|to)"):
         form.deep_merge(conf).validate()
     assert form.deep_merge({"reason": REASON}).validate() == {"reason": REASON, "to": None}
 

@@ -50,6 +50,9 @@ def releases_page(collections: list[dict[str, Any]]) -> str:
         {
             **one,
             "rows": [view.release_row(row, one.get("withdrawn", {})) for row in one.get("releases", [])],
+            "shift": view.shift_line(one.get("shift")),
+            "readers": [view.reader_row(reader) for reader in one.get("readers", [])],
+            "unreadable": one.get("unreadable", []),
             "changes": [view.change_row(change) for change in one.get("changes", [])],
         }
         for one in collections

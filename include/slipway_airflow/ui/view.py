@@ -41,6 +41,7 @@ NOTHING_CHANGED = "Nothing was embedded, and the live release is what this run w
 CHANGES = ("added", "changed", "deleted", "unchanged")
 STANDINGS = {
     "live": "It is live now.",
+    "trial": "It is on trial now: readers give it a share of the requests.",
     "standby": "It is on standby now, ready for a rollback.",
     "retained": "It is not live any more.",
 }
@@ -64,6 +65,7 @@ def run_page(result: Mapping[str, Any]) -> dict[str, Any]:
         "built": _update(_mapping(_mapping(result.get("index")).get("update"))),
         "reconciled": [(name, count(value)) for name, value in _mapping(result.get("reconciled")).items()],
         "metrics": _metrics(_mapping(result.get("metrics"))),
+        "shift": [_step(one) for one in _rows(result.get("shift"))],
         "slices": _slices(_mapping(result.get("by_slice"))),
         "judged_missing": _first([str(one) for one in _list(result.get("judged_missing"))]),
         "seconds": _seconds(_mapping(result.get("seconds"))),
@@ -122,7 +124,7 @@ def standing(found: Mapping[str, Any] | None) -> str:
     if not found:
         return ""
     if found["state"] == "withdrawn":
-        return f"It was rolled back: {found['why']}"
+        return f"It was withdrawn: {found['why']}"
     said = STANDINGS[found["state"]]
     return said if found["state"] == "live" or not found["live"] else f"{said} Live is {found['live']}."
 
@@ -133,7 +135,7 @@ def release_row(release: Mapping[str, Any], withdrawn: Mapping[str, Any]) -> dic
     state = release.get("state")
     return {
         **release,
-        "state": state or "retained",
+        "state": {None: "retained", "trial": "on trial"}.get(state, state),
         "note": withdrawn.get(str(release.get("release_id")), "") if state == "withdrawn" else "",
         "documents": count(release.get("documents")),
         "vectors": count(release.get("vectors")),
@@ -155,6 +157,69 @@ def change_row(change: Mapping[str, Any]) -> dict[str, Any]:
         "why": why,
         "run_id": "" if named else run_id,
         "allowed": allowed(change.get("allowed")),
+        "action": _action(change),
+        "moved": _moved(change),
+    }
+
+
+def _action(change: Mapping[str, Any]) -> str:
+    action, percent = str(change.get("action") or ""), change.get("percent")
+    return f"{action} at {count(percent)} %" if is_number(percent) else action
+
+
+def _moved(change: Mapping[str, Any]) -> str:
+    """From which release to which; older records tell only what was live after it."""
+    left, reached = change.get("from_release"), change.get("to_release") or change.get("live")
+    return f"{left} → {reached}" if left and reached and left != reached else str(reached or left or "")
+
+
+def shift_line(shift: Any) -> dict[str, str] | None:
+    """The shift under way: the release on trial, its share, and since when; None without one."""
+    if not isinstance(shift, Mapping):
+        return None
+    return {
+        "release_id": str(shift.get("release_id", NONE)),
+        "percent": count(shift.get("percent")),
+        "began": moment(shift.get("began")),
+    }
+
+
+def reader_row(reader: Mapping[str, Any]) -> dict[str, Any]:
+    """One reader of a collection's table."""
+    trial = reader.get("trial")
+    rows = [_answered(str(reader.get("serves") or NONE), "", reader)]
+    if trial:
+        share = f"on trial, {count(reader.get('percent'))} %"
+        rows.append(_answered(str(trial), share, _mapping(reader.get("trial_answers"))))
+    return {
+        "name": str(reader.get("name", NONE)),
+        "host": str(reader.get("host", "")),
+        "state": "silent" if reader.get("silent") else "behind" if reader.get("behind") else "follows",
+        "heard_at": moment(reader.get("heard_at")),
+        "answers": rows,
+        "refused": [
+            {name: str(one.get(name, "")) for name in ("release_id", "why")} | {"at": moment(one.get("at"))}
+            for one in _rows(reader.get("refused"))
+        ],
+    }
+
+
+def _answered(release_id: str, note: str, numbers: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "release_id": release_id,
+        "note": note,
+        "queries": count(numbers.get("queries")),
+        "errors": count(numbers.get("errors")),
+        "p95": milliseconds(numbers.get("p95_ms")),
+    }
+
+
+def _step(step: Mapping[str, Any]) -> dict[str, str]:
+    """One share of a shift."""
+    return {
+        "percent": f"{count(step.get('percent'))} %",
+        **{name: count(step.get(name)) for name in ("readers", "queries", "errors")},
+        **{name: milliseconds(step.get(name)) for name in ("p95_ms", "live_p95_ms")},
     }
 
 
