@@ -14,6 +14,7 @@ from airflow.sdk import TriggerRule, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway_airflow import pools
+from slipway_airflow.nightly import RELEASE_HOURS
 from slipway_airflow.runs import check_parameters, open_run, who
 from slipway_airflow.steps import step
 
@@ -281,15 +282,24 @@ def gate(evaluation: Sealed) -> list[dict[str, Any]]:
     return judged.as_json()
 
 
-@step(hours=2)
+@step(hours=RELEASE_HOURS)
 def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates: list[dict[str, Any]]) -> None:
     """### Make the candidate live
 
     Copies the artifact under one manifest, reads it back through the reader, asks its smoke queries, and swaps
     `serving.json` in one step. The release before stays on standby.
 
+    **A gradual shift** comes before that swap where the collection file says `release.shift`. The release is on trial:
+    readers give it a growing share of the requests. Each share waits until every reader has acknowledged the release,
+    which means that it has loaded and verified it, and is then watched for `release.step_minutes`; the log below has a
+    line for each. When a reader refuses the release, falls silent or does not acknowledge in time, or when errors or
+    latency pass the limits, it is **taken back** at once: all requests go to the live release again. Without readers
+    the swap is made at once.
+
     **Skipped?** Nothing changed: the candidate is the live release. **Red?** `ReleaseRefused`: the artifact is not
-    whole, or somebody released or rolled back while this run was at work: start a new run. The live release serves on.
+    whole; or it was taken back, and the log says at which share and why: see "a shift was taken back" in the runbook;
+    or somebody released or rolled back while this run was at work: start a new run. The live release serves on.
+    Cleared or tried again after a kill, it goes on at the share that it had reached.
     """
     from slipway.evaluation.gates import GateResult, Verdict
     from slipway.manifest import load

@@ -94,7 +94,7 @@ def test_it_does_not_wait_for_a_run_at_work_which_is_stale_then(store, releases,
 
     run = a_run(store, tmp_path / "scratch", "night-3")
     candidate = a_candidate(run, 7)
-    with pytest.raises(ReleaseRefused, match="stale"):
+    with pytest.raises(ReleaseRefused, match=r"stale"):
         release(run, candidate, an_evaluation(run, candidate), PASSED, begun, "ann", "a night")
     assert live(store) == releases[1]
 

@@ -194,11 +194,18 @@ def search(
 @COLLECTIONS
 @JSON
 def releases(collection: str, store: str | None, collections: str | None, as_json: bool) -> None:
-    """List COLLECTION's releases, newest first: which is live, which is standby, and what each measured."""
-    with guarded(as_json) as output:
-        from slipway.serving.catalogue import list_releases
+    """List COLLECTION's releases, newest first: which is live, on trial or standby, and what each measured.
 
-        found = list_releases(open_store(collection_url(collection, collections, store)))
+    Then the readers that follow it: what each serves, how that goes, what it refused, and when it was last heard.
+    """
+    with guarded(as_json) as output:
+        from slipway.pointer import read_serving
+        from slipway.serving.catalogue import list_releases
+        from slipway.serving.readers import list_readers, shift_under_way
+
+        objects = open_store(collection_url(collection, collections, store))
+        found, serving = list_releases(objects), read_serving(objects)[0]
+        found |= {"shift": shift_under_way(serving), **list_readers(objects, serving)}
         output.write({"collection": collection, **found}, show.releases)
 
 
