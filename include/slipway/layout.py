@@ -19,6 +19,8 @@
   audit/<generation>.json              one write-once record per change of serving.json
   readers/<name>.json                  what a reader says of itself: which release it serves, and how that goes
   pins/<release_id>.json               a release that retention must keep, who said so and why
+  clock/<nonce>                        gone at once: it was written to see the store's time
+  doctor/<nonce>/                      what slipway doctor tries the store with, while it does
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ SIGNATURE = "signature.json"  # within a release
 AUDIT = "audit/"
 READERS = "readers/"
 PINS = "pins/"
+DOCTOR = "doctor/"
 
 
 def start(run_id: str) -> str:
@@ -125,6 +128,16 @@ def reader(name: str) -> str:
     return f"{READERS}{name}.json"
 
 
+def doctor(nonce: str) -> str:
+    """Prefix below which one `slipway doctor` tries the store; it removes all of it."""
+    return f"{DOCTOR}{nonce}"
+
+
 def pin(release_id: str) -> str:
     """Key of the pin of a release."""
     return f"{PINS}{release_id}.json"
+
+
+def clock(nonce: str) -> str:
+    """Key of an object that is written to see the store's time."""
+    return f"clock/{nonce}"
