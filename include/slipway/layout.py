@@ -20,6 +20,7 @@
   readers/<name>.json                  what a reader says of itself: which release it serves, and how that goes
   pins/<release_id>.json               a release that retention must keep, who said so and why
   clock/<nonce>                        gone at once: it was written to see the store's time
+  doctor/<nonce>/                      what slipway doctor tries the store with, while it does
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ SIGNATURE = "signature.json"  # within a release
 AUDIT = "audit/"
 READERS = "readers/"
 PINS = "pins/"
+DOCTOR = "doctor/"
 
 
 def start(run_id: str) -> str:
@@ -124,6 +126,11 @@ def audit(generation: int) -> str:
 def reader(name: str) -> str:
     """Key of a reader's acknowledgement."""
     return f"{READERS}{name}.json"
+
+
+def doctor(nonce: str) -> str:
+    """Prefix below which one `slipway doctor` tries the store; it removes all of it."""
+    return f"{DOCTOR}{nonce}"
 
 
 def pin(release_id: str) -> str:

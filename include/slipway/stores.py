@@ -17,7 +17,7 @@ def collection_store(collection: Collection, option: str | None = None) -> Objec
     and the store is not S3.
     """
     url = settings.store_url(collection.name, settings.store_root(collection, option))
-    return open_store(url, encryption={str(name): value for name, value in collection.release.encryption.items()})
+    return open_store(url, encryption=encryption_of(collection))
 
 
 def named_collection_store(name: str, folder: Path, option: str | None = None) -> ObjectStore:
@@ -30,3 +30,17 @@ def named_collection_store(name: str, folder: Path, option: str | None = None) -
     if named and not (folder / f"{name}.yaml").is_file():
         return open_store(settings.store_url(name, named))
     return collection_store(load_collection(folder, name), option)
+
+
+def backup_store(collection: Collection) -> ObjectStore | None:
+    """The store that the collection's releases are copied to, with its encryption; None where none is configured."""
+    root = collection.release.backup
+    if root is None:
+        return None
+    encryption = encryption_of(collection) if root.startswith("s3://") else {}  # another medium has another way
+    return open_store(settings.store_url(collection.name, root), encryption=encryption)
+
+
+def encryption_of(collection: Collection) -> dict[str, str]:
+    """The collection's server-side encryption settings, as `open_store` takes them."""
+    return {str(name): value for name, value in collection.release.encryption.items()}
