@@ -21,7 +21,7 @@ export TOKENIZERS_PARALLELISM ?= true
 SETTINGS := $(filter AIRFLOW% SLIPWAY_ROOT SLIPWAY_COLLECTIONS SLIPWAY_STORE SLIPWAY_PORT,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench-night chaos up down lock clean
+.PHONY: help setup setup-dev demo test check bench-night chaos conformance ceph up down lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,13 @@ bench-night: setup-dev ## measure what a night costs, on Open English WordNet in
 
 chaos: setup-dev ## kill KILLS=50 runs at moments drawn with SEED, and compare how they end with undisturbed ones
 	@$(BIN)/python benchmarks/chaos.py --kills $(or $(KILLS),50) $(if $(SEED),--seed $(SEED))
+
+conformance: setup-dev ## race 8 processes for the same writes, ROUNDS=50 times on each of STORES=local,s3,ceph
+	-@$(if $(findstring ceph,$(or $(STORES),ceph)),tools/install_ceph.sh)
+	@$(BIN)/python benchmarks/conformance.py --rounds $(or $(ROUNDS),50) $(if $(STORES),--stores $(STORES))
+
+ceph: ## install Ceph's object gateway, a real S3 server for conformance and the tests, from the system's packages (root)
+	@tools/install_ceph.sh
 
 up: setup ## bring up Airflow with the demo collection and print the login
 	@$(BIN)/python -m slipway_demo.up

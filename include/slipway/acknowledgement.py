@@ -1,19 +1,21 @@
 """What readers say of themselves: which releases they loaded, refused and answer with, and how that goes.
 
 Each reader writes `readers/<name>.json` and renews it; nobody else writes it. A shift waits for these, and retention
-keeps what they have loaded. Ages are taken from the store's own times of the objects.
+keeps what they have loaded. Whether one is still alive is told by the store's clock alone (`store_time`): neither the
+reader's clock nor the caller's need be right.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import secrets
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from slipway import layout
-from slipway.errors import CorruptObject, InputError, ObjectMissing
+from slipway.errors import CorruptObject, InputError, ObjectMissing, StoreUnreachable
 from slipway.latencies import Latencies
 from slipway.storage.base import ObjectStore
 
@@ -102,7 +104,7 @@ class Heard:
     heard_at: datetime
 
     def is_silent(self, now: datetime) -> bool:
-        """Whether it has missed so many renewals that its reader must be taken for dead."""
+        """Whether it has missed so many renewals that its reader must be taken for dead; `now` as in `store_time`."""
         return now - self.heard_at > timedelta(seconds=MISSED * max(self.said.every_seconds, 1.0))
 
 
@@ -134,6 +136,18 @@ def heard(store: ObjectStore) -> tuple[list[Heard], list[str]]:
         except CorruptObject:
             unreadable.append(info.key)
     return found, unreadable
+
+
+def store_time(store: ObjectStore) -> datetime:
+    """Now, by the store's clock (UTC), as a small object says that is written, looked at and removed."""
+    key = layout.clock(secrets.token_hex(8))
+    store.put(key, b"")
+    try:
+        return next(info.modified_at for info in store.list(key))
+    except StopIteration:
+        raise StoreUnreachable(f"{store.url}/{key} was written and is not listed; see slipway doctor") from None
+    finally:
+        store.delete(key)
 
 
 def utc_now() -> str:

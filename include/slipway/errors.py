@@ -15,7 +15,8 @@ SlipwayError
 │   ├── ReconcileRefused    documents, chunks, vectors and index do not hold the same ids
 │   ├── IndexRefused        vectors that cannot carry the index asked for
 │   ├── GateRefused         a candidate that failed a gate
-│   └── ReleaseRefused      a release that is not whole, failed its smoke queries, or is stale
+│   ├── ReleaseRefused      a release that is not whole, failed its smoke queries, or is stale
+│   └── UntrustedRelease    a release that no trusted key signed, to a reader that wants signatures
 └── OperationError      the machine or a service failed                          (exit status 3)
     ├── TransientError      try again: nothing was changed
     │   ├── StoreUnreachable    the object store did not answer
@@ -111,6 +112,10 @@ class GateRefused(Refused):
 
 class ReleaseRefused(Refused):
     """The candidate may not go live: not whole, smoke queries failed, or a newer release is live."""
+
+
+class UntrustedRelease(Refused):
+    """A reader trusts certain keys, and none of them signed this release as it lies in the store."""
 
 
 class OperationError(SlipwayError):

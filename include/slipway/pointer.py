@@ -144,15 +144,22 @@ class Serving:
         slots = {**self.slots, self.standby: on_trial}
         return replace(self._without_withdrawal(release_id), slots=slots, shift=shift)
 
-    def taken_back(self, why: str) -> Serving:
-        """This state with the trial ended and its release withdrawn. Raises `ReleaseRefused` when there is none."""
-        leaving = self.trial
-        if self.shift is None or leaving is None:
+    def without_trial(self) -> Serving:
+        """This state with the shift ended and what was on standby before it there again.
+
+        Raises `ReleaseRefused` when no shift is under way.
+        """
+        if self.shift is None:
             raise ReleaseRefused("no release is on trial, so there is nothing to take back; see slipway releases")
         slots = {self.live: self.slots[self.live]}
         if self.shift.before:
             slots[self.standby] = self.shift.before
-        return replace(self, slots=slots, shift=None)._with_withdrawal(leaving, why)
+        return replace(self, slots=slots, shift=None)
+
+    def taken_back(self, why: str) -> Serving:
+        """This state with the shift ended and the release on trial withdrawn. Raises as `without_trial`."""
+        after, leaving = self.without_trial(), self.trial
+        return after._with_withdrawal(leaving, why) if leaving else after
 
     def rolled_back(self, release_id: str, manifest_sha256: str, why: str, candidate: str | None = None) -> Serving:
         """This state with an older release live and the one that was live withdrawn, on standby.
@@ -297,8 +304,18 @@ def _record(store: ObjectStore, serving: Serving) -> None:
 
 
 def audit_trail(store: ObjectStore) -> list[dict[str, Any]]:
-    """All changes of serving.json, oldest first."""
-    return [json.loads(store.read(info.key).body) for info in store.list(layout.AUDIT)]
+    """All changes of serving.json, oldest first; the last one too where its record is still owed.
+
+    A serving.json that is lost or damaged hides no record.
+    """
+    records = [json.loads(store.read(info.key).body) for info in store.list(layout.AUDIT)]
+    try:
+        now, _ = read_serving(store)
+    except CorruptObject:
+        return records
+    if now.generation > (records[-1]["generation"] if records else 0):
+        records.append(json.loads(now.to_json()))
+    return records
 
 
 def _now() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pytest
 from slipway.errors import ConflictError, DiskFull, InputError, StateUnknown, StoreDenied, StoreUnreachable
 from slipway.storage import LocalStore
 from slipway.storage import files as store_files
-from tests.support.racing import KEY, RACERS, assert_one_winner_each, race_in_process
 
 FILL_A_SMALL_DISK = """
 import sys
@@ -54,22 +52,6 @@ def raising(number: int):
 
 def files_below(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
-
-
-def test_one_of_eight_racing_processes_wins_each_round(local_store: LocalStore, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(RACERS), context.Queue()
-    writers = [
-        context.Process(target=race_in_process, args=(str(tmp_path / "store"), barrier, results)) for _ in range(RACERS)
-    ]
-    for writer in writers:
-        writer.start()
-    laps = [lap for _ in writers for lap in results.get(timeout=120)]
-    for writer in writers:
-        writer.join()
-
-    assert_one_winner_each(laps)
-    assert [info.key for info in local_store.list()] == [KEY]
 
 
 def test_a_store_opened_deeper_down_takes_the_same_lock(local_store: LocalStore, tmp_path: Path) -> None:

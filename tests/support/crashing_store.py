@@ -19,6 +19,11 @@ class CrashingStore(MemoryStore):
         super().__init__()
         self.die_at: int | None = None
         self.landed = False
+        self._only: str | None = None
+
+    def die_at_write_of(self, key: str, number: int, landed: bool) -> None:
+        """Die at the write of `key` that has this number, from 0."""
+        self._only, self.die_at, self.landed = key, number, landed
 
     def clone(self) -> CrashingStore:
         """A store of the same objects, at their times, that dies by its own number."""
@@ -28,27 +33,27 @@ class CrashingStore(MemoryStore):
         return other
 
     def put(self, key: str, body: bytes) -> None:
-        self._write(lambda: super(CrashingStore, self).put(key, body))
+        self._write(key, lambda: super(CrashingStore, self).put(key, body))
 
     def put_if(self, key: str, body: bytes, expected: str | None) -> str:
-        return str(self._write(lambda: super(CrashingStore, self).put_if(key, body, expected)))
+        return str(self._write(key, lambda: super(CrashingStore, self).put_if(key, body, expected)))
 
     def upload(self, path: Path, key: str) -> None:
-        self._write(lambda: super(CrashingStore, self).upload(path, key))
+        self._write(key, lambda: super(CrashingStore, self).upload(path, key))
 
     def copy(self, key: str, destination: str) -> None:
-        self._write(lambda: super(CrashingStore, self).copy(key, destination))
+        self._write(destination, lambda: super(CrashingStore, self).copy(key, destination))
 
     def delete(self, key: str) -> None:
-        self._write(lambda: super(CrashingStore, self).delete(key))
+        self._write(key, lambda: super(CrashingStore, self).delete(key))
 
-    def _write(self, write: Callable[[], object]) -> object:
-        if self.die_at is None:
+    def _write(self, key: str, write: Callable[[], object]) -> object:
+        if self.die_at is None or (self._only is not None and key != self._only):
             return write()
         self.die_at -= 1
         if self.die_at >= 0:
             return write()
-        self.die_at = None
+        self.die_at = self._only = None
         if self.landed:
             write()
         raise Killed

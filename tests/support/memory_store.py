@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,6 +25,7 @@ class _Shared:
     unfinished: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
     faults: defaultdict[str, deque[Exception]] = field(default_factory=lambda: defaultdict(deque))
     calls: list[tuple[str, str]] = field(default_factory=list)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -119,6 +120,10 @@ class MemoryStore(ObjectStore):
         for info in self.list(prefix):
             self._shared.modified_at[join_key(self._scope, info.key)] -= by
 
+    def set_clock(self, clock: Callable[[], datetime]) -> None:
+        """Have the store tell another time (UTC)."""
+        self._shared.clock = clock
+
     def scoped(self, prefix: str) -> MemoryStore:
         scope = join_key(self._scope, check_key(prefix.rstrip("/")))
         return MemoryStore(f"{self.url.rstrip('/')}/{prefix.rstrip('/')}", _shared=self._shared, _scope=scope)
@@ -148,7 +153,7 @@ class MemoryStore(ObjectStore):
 
     def _store(self, whole_key: str, body: bytes) -> None:
         self._shared.bodies[whole_key] = bytes(body)
-        self._shared.modified_at[whole_key] = datetime.now(UTC)
+        self._shared.modified_at[whole_key] = self._shared.clock()
 
 
 def _version_of(body: bytes) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -18,6 +19,13 @@ from tests.support.s3_server import running
 @pytest.fixture(scope="session")
 def s3_process() -> Iterator[str]:
     """The address of a server for the whole test session."""
+    with serving() as endpoint_url:
+        yield endpoint_url
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The address of a server, for a `with` block."""
     command = [sys.executable, "-m", "tests.support.s3_process"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None and process.stdout is not None

@@ -22,6 +22,12 @@ import pytest
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing-key-id",
+    "AWS_SECRET_ACCESS_KEY": "testing-secret",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -104,10 +110,8 @@ def make_test_client(endpoint_url: str, attempts: int = 1) -> S3Client:
     from slipway.storage.s3_client import make_client
 
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ACCESS_KEY_ID", "testing-key-id")
-        environment.setenv("AWS_SECRET_ACCESS_KEY", "testing-secret")
-        environment.setenv("AWS_REGION", "us-east-1")
-        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        for name, value in CREDENTIALS.items():
+            environment.setenv(name, value)
         environment.delenv("AWS_SESSION_TOKEN", raising=False)
         environment.delenv("AWS_PROFILE", raising=False)
         return make_client(endpoint_url, attempts)

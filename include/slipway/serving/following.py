@@ -17,6 +17,7 @@ from slipway.serving.loading import load_release, manifest_key
 from slipway.serving.metrics import Troubles
 from slipway.serving.pointing import Pointer
 from slipway.serving.routing import Served
+from slipway.signing import Trusted
 from slipway.storage.base import ObjectStore
 
 RETRY_SECONDS = 300.0  # before a poll tries a refused release again, while serving.json stays as it is
@@ -37,8 +38,14 @@ class Following:
     One thread at a time loads. A release that cannot be loaded leaves what serves as it is.
     """
 
-    def __init__(self, store: ObjectStore, cache: Cache, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store, self._cache, self._clock = store, cache, clock
+    def __init__(
+        self,
+        store: ObjectStore,
+        cache: Cache,
+        clock: Callable[[], float] = time.monotonic,
+        trusted: Trusted | None = None,
+    ) -> None:
+        self._store, self._cache, self._clock, self._trusted = store, cache, clock, trusted
         self._stepping, self._swapping = threading.Lock(), threading.Lock()
         self._encoders = Encoders()
         self._refusals: dict[str, _Refusal] = {}
@@ -170,12 +177,18 @@ class Following:
             self._refuse(served.trial.release_id, wanted.generation, error)
 
     def _load(self, store: ObjectStore, release_id: str, manifest_sha256: str | None) -> Held:
-        loaded = load_release(store, release_id, self._cache.folder, manifest_sha256)
+        loaded = load_release(store, release_id, self._cache.folder, manifest_sha256, self._trusted)
         self.loads += 1
         if is_remote(store):
             with self.troubles.noted("cache"):
-                self._cache.keep(manifest_key(release_id), store.read(manifest_key(release_id)).body)
+                for key in self._small_objects(release_id):
+                    self._cache.keep(key, store.read(key).body)
         return Held(loaded, manifest_sha256, self._encoders)
+
+    def _small_objects(self, release_id: str) -> list[str]:
+        """What a start without the store needs beside the files: the manifest, and its signature where one is asked."""
+        signature = [layout.signature(release_id)] if self._trusted else []
+        return [manifest_key(release_id), *signature]
 
     def _swap(self, wanted: Serving, fresh: Held | None = None) -> None:
         """Serve what is wanted as far as it is held: what the live release is to be replaced by is never missing.

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from slipway import layout
+from slipway import layout, signing
 from slipway.config.encoder import Encoder
 from slipway.errors import CorruptObject, OperationError, ReleaseRefused, SlipwayError, disk_errors
 from slipway.index import artifact, written
@@ -19,6 +19,7 @@ from slipway.manifest import MANIFEST, Manifest
 from slipway.serving.cache import Cache, is_remote
 from slipway.serving.searcher import Searcher
 from slipway.serving.smoke import read_smoke_queries, run_smoke_queries
+from slipway.signing import Trusted
 from slipway.storage.base import ObjectStore
 
 PARALLEL = 4  # objects fetched and verified at once
@@ -41,17 +42,24 @@ class LoadedRelease:
         return datetime.fromisoformat(self.manifest.created_at)
 
 
-def load_release(store: ObjectStore, release_id: str, cache: Path, manifest_sha256: str | None = None) -> LoadedRelease:
+def load_release(
+    store: ObjectStore,
+    release_id: str,
+    cache: Path,
+    manifest_sha256: str | None = None,
+    trusted: Trusted | None = None,
+) -> LoadedRelease:
     """Fetch a release into `cache` where the store is remote, verify every byte, and run its smoke queries.
 
-    `manifest_sha256` is what serving.json says of it. Raises `ObjectMissing`, `CorruptObject`, `ReleaseRefused`, and
-    what the store and the disk may say; whatever a release holds, the error is a `SlipwayError`.
+    `manifest_sha256` is what serving.json says of it, `trusted` the keys of which one must have signed it. Raises
+    `ObjectMissing`, `CorruptObject`, `ReleaseRefused`, `UntrustedRelease`, and what the store and the disk may say;
+    whatever a release holds, the error is a `SlipwayError`.
     """
     copies = Cache(cache)
     with copies.in_use(release_id) if is_remote(store) else nullcontext():
         try:
             with disk_errors():
-                return _load(store, release_id, copies, manifest_sha256)
+                return _load(store, release_id, copies, manifest_sha256, trusted)
         except SlipwayError:
             raise
         except MemoryError as error:
@@ -62,8 +70,10 @@ def load_release(store: ObjectStore, release_id: str, cache: Path, manifest_sha2
             raise CorruptObject(f"release {release_id} cannot be opened: {error!r}"[:500]) from error
 
 
-def _load(store: ObjectStore, release_id: str, cache: Cache, manifest_sha256: str | None) -> LoadedRelease:
-    manifest = read_release_manifest(store, release_id, manifest_sha256)
+def _load(
+    store: ObjectStore, release_id: str, cache: Cache, manifest_sha256: str | None, trusted: Trusted | None
+) -> LoadedRelease:
+    manifest = read_release_manifest(store, release_id, manifest_sha256, trusted)
     parameters = _checked_facts(manifest)
     files = _fetch(store, manifest, cache)
     encoder, encoder_fingerprint = _read_encoder(files[artifact.ENCODER], manifest)
@@ -124,13 +134,20 @@ def _check_counts(searcher: Searcher, manifest: Manifest) -> None:
         )
 
 
-def read_release_manifest(store: ObjectStore, release_id: str, manifest_sha256: str | None = None) -> Manifest:
-    """A release's manifest, its own checksum compared. Raises `ObjectMissing`, `CorruptObject`."""
+def read_release_manifest(
+    store: ObjectStore, release_id: str, manifest_sha256: str | None = None, trusted: Trusted | None = None
+) -> Manifest:
+    """A release's manifest, its own checksum compared and, with `trusted` keys, its signature checked.
+
+    Raises `ObjectMissing`, `CorruptObject`, `UntrustedRelease`.
+    """
     key = manifest_key(release_id)
     body = store.read(key).body
     actual = hashlib.sha256(body).hexdigest()
     if manifest_sha256 is not None and actual != manifest_sha256:
         raise CorruptObject(f"{key} has SHA-256 {actual}, {layout.SERVING} says {manifest_sha256}; restore it")
+    if trusted is not None:
+        signing.check(store, release_id, body, trusted)
     return Manifest.from_json(body, key)
 
 

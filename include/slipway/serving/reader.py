@@ -27,6 +27,7 @@ from slipway.serving.metrics import ReaderMetrics
 from slipway.serving.repeating import Repeating
 from slipway.serving.routing import Served
 from slipway.serving.searcher import Hit
+from slipway.signing import Trusted, trusted_here
 from slipway.storage import ObjectStore, open_store
 
 _STOP_SECONDS = 5.0  # that closing waits for a download under way
@@ -49,10 +50,11 @@ class Reader:
         follow: float | None = None,
         name: str | None = None,
         acknowledge: bool = True,
+        trusted: Trusted | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         _check_follow(follow, release_id)
-        self._following = Following(store, Cache(cache), clock)
+        self._following = Following(store, Cache(cache), clock, trusted)
         self._acknowledging: Acknowledging | None = None
         self._pinned = release_id
         self._repeating: list[Repeating] = []
@@ -238,20 +240,24 @@ def open_reader(
     follow: float | None = None,
     name: str | None = None,
     acknowledge: bool = True,
+    public_key: str | None = None,
 ) -> Reader:
     """A reader of the collection at `url` (`<store root>/<collection>`), on its live release or on a given one.
 
     `follow`: look every so many seconds for what is released, on a thread of its own, and load it there. A reader that
     follows publishes acknowledgements under its `name`, unless `acknowledge` is False: see slipway.acknowledgement.
     Without `follow` it stays with what it opened until `refresh`. `cache` (default: SLIPWAY_CACHE) keeps releases of
-    remote stores; where the store does not answer, the release that was live last is opened from there.
+    remote stores; where the store does not answer, the release that was live last is opened from there. `public_key`
+    (else SLIPWAY_PUBLIC_KEY) is base64, or several with commas between: only releases that one of them signed are
+    served then.
 
-    Raises `ReleaseRefused` when nothing is released, `CorruptObject`, `ObjectMissing`, `StoreUnreachable`, and
-    `InputError`.
+    Raises `ReleaseRefused` when nothing is released, `UntrustedRelease`, `CorruptObject`, `ObjectMissing`,
+    `StoreUnreachable`, and `InputError`.
     """
+    trusted = trusted_here(public_key)
     store = open_store(url)
     folder = folder_of(Path(cache or default_cache()), store.url)
-    return Reader(store, folder, release_id, follow=follow, name=name, acknowledge=acknowledge)
+    return Reader(store, folder, release_id, follow=follow, name=name, acknowledge=acknowledge, trusted=trusted)
 
 
 def _check_follow(follow: float | None, release_id: str | None) -> None:

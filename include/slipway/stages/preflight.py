@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from slipway import checkpoint
+from slipway import checkpoint, signing
 from slipway.checkpoint import ALLOWANCES, Start
 from slipway.config import SqlSource
 from slipway.encoders import find_model
@@ -13,6 +13,7 @@ from slipway.evaluation.golden import read_golden
 from slipway.index.build import make
 from slipway.index.spec import resolve
 from slipway.pointer import Slot, read_serving
+from slipway.rollout import end_interrupted
 from slipway.run import Run
 from slipway.serving.loading import read_release_manifest
 
@@ -23,9 +24,10 @@ def preflight(run: Run, allowed: Collection[str] = (), full: bool = False) -> St
     `allowed` names what a person allowed this run (checkpoint.ALLOWANCES); `full` has every source read in full, though
     the run builds on the newest checkpoint all the same. A retry checks anew and gets what the first attempt sealed.
     Raises the error that names what to mend, and nothing is sealed then. Refuses an encoder of another vector space
-    than the live release's, unless "encoder_change" is allowed.
+    than the live release's, unless "encoder_change" is allowed. A shift that a dead run left behind is ended.
     """
     _check_allowances(allowed)
+    end_interrupted(run.store, run.run_id)
     serving, _ = read_serving(run.store)
     encoder = _check_collection(run)
     live = serving.live_release
@@ -54,6 +56,7 @@ def _check_collection(run: Run) -> str:
     for source in collection.sources:
         if isinstance(source, SqlSource):
             run.connections(source.connection)
+    signing.key_of(run)
     if collection.golden:
         read_golden(collection.golden.queries)
     make(

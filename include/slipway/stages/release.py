@@ -3,58 +3,86 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from slipway import checkpoint, layout
+from slipway import checkpoint, layout, signing
 from slipway.errors import GateRefused, ReleaseRefused
 from slipway.evaluation.gates import Verdict
 from slipway.index import artifact
-from slipway.manifest import Draft, Manifest, find, fingerprint
+from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint
 from slipway.pointer import Change, Serving, read_serving, swap_serving
+from slipway.rollout import SHIFT, Offer, Pace, Rollout, Step
 from slipway.run import Run
 from slipway.serving.loading import load_release, manifest_sum
+
+RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """What the release stage did: whether serving.json was swapped, which release is live, its generation, and why."""
+    """What the release stage did: whether serving.json was swapped, which release is live, its generation, and why.
+
+    `shift` holds the steps of a gradual shift (see slipway.rollout.Step), none where it was made at once.
+    """
 
     released: bool
     release_id: str
     generation: int
     reason: str
+    shift: tuple[dict[str, Any], ...] = ()
 
 
 def release(
-    run: Run, candidate: Manifest, evaluation: Manifest, verdict: Verdict, generation: int, who: str, why: str
+    run: Run,
+    candidate: Manifest,
+    evaluation: Manifest,
+    verdict: Verdict,
+    generation: int,
+    who: str,
+    why: str,
+    pace: Pace | None = None,
 ) -> Released:
-    """Make the candidate a release, read it back, run its smoke queries, and swap it live.
+    """Make the candidate a release, read it back, run its smoke queries, shift to it, and swap it live.
 
-    `generation` is serving.json's when the run began: if it has moved on since, this run is stale and refused. What the
-    run was allowed (see slipway.checkpoint) is kept in the audit trail with `who` and `why`.
-    Nothing happens when the candidate is what is live already. Raises `GateRefused` and `ReleaseRefused`.
+    `generation` is serving.json's when the run began: if it has moved on since, other than by this run, this run is
+    stale and refused. What the run was allowed (see slipway.checkpoint) is kept in the audit trail with `who` and
+    `why`. `pace` is the time that a gradual shift goes by. Nothing happens when the candidate is what is live already.
+    Raises `GateRefused` and `ReleaseRefused`.
     """
     _check(candidate, evaluation, verdict)
     release_id = name_release(candidate, evaluation)
     serving, _ = read_serving(run.store)
+    mine = _changed_by(serving, run)
     if serving.live_release and serving.live_release.release_id == release_id:
-        if serving.changed and serving.changed.run_id == run.run_id:  # a retry after a kill between swap and answer
-            return Released(True, release_id, serving.generation, f"live in slot {serving.live}")
-        return Released(False, release_id, serving.generation, "nothing changed: the candidate is the live release")
+        sign_release(run, release_id)  # where signing was turned on after it had gone live
+        reason = f"live in slot {serving.live}" if mine else "nothing changed: the candidate is the live release"
+        return Released(mine, release_id, serving.generation, reason)
     _check_not_withdrawn(serving, release_id, candidate)
-    _check_generation(serving, generation)
+    if not mine:
+        _check_generation(serving, generation)
     seal_release(run, release_id, candidate, evaluation, verdict)
-    manifest_sha256 = _read_back(run, release_id)
+    sign_release(run, release_id)
+    offer = Offer(release_id, _read_back(run, release_id), candidate.place)
+    start = checkpoint.started(run)
+    change = Change(RELEASE, who, why, run.run_id, start.allowed if start else ())
+    return _launch(run, offer, change, serving, pace)
+
+
+def _launch(run: Run, offer: Offer, change: Change, begun: Serving, pace: Pace | None) -> Released:
+    """Shift as the collection says, and swap the release live."""
+    steps: tuple[Step, ...] = ()
+    if run.collection.release.shift and begun.live_release:
+        begun, steps = Rollout(run.store, run.collection.release, offer, change, pace).shift(begun)
 
     def swap(now: Serving) -> Serving:
-        _check_generation(now, generation)  # which a rollback moves on, too
-        return now.promoted(release_id, manifest_sha256, candidate.place)
+        _check_generation(now, begun.generation)  # which a rollback moves on, too
+        return now.promoted(offer.release_id, offer.manifest_sha256, offer.candidate)
 
-    start = checkpoint.started(run)
-    change = Change("release", who, why, run.run_id, start.allowed if start else ())
     after = swap_serving(run.store, change, swap)
-    return Released(True, release_id, after.generation, f"live in slot {after.live}")
+    shift = tuple(asdict(step) for step in steps)
+    return Released(True, offer.release_id, after.generation, f"live in slot {after.live}", shift)
 
 
 def _read_back(run: Run, release_id: str) -> str:
@@ -62,7 +90,7 @@ def _read_back(run: Run, release_id: str) -> str:
     run.scratch.mkdir(parents=True, exist_ok=True)
     manifest_sha256 = manifest_sum(run.store, release_id)
     with tempfile.TemporaryDirectory(prefix="read-back-", dir=run.scratch) as cache:
-        load_release(run.store, release_id, Path(cache), manifest_sha256)
+        load_release(run.store, release_id, Path(cache), manifest_sha256, _own_key(run))
     return manifest_sha256
 
 
@@ -93,11 +121,32 @@ def seal_release(run: Run, release_id: str, candidate: Manifest, evaluation: Man
     return draft.seal(dict(candidate.counts), facts)
 
 
+def sign_release(run: Run, release_id: str) -> None:
+    """Sign a sealed release with the collection's key, where it has one and the release is not signed yet.
+
+    Raises `ReleaseRefused` when another key signed it, and `InputError` when the key cannot be used.
+    """
+    if key := signing.key_of(run):
+        body = run.store.read(f"{layout.release(release_id)}/{MANIFEST}").body
+        signing.sign(run.store, release_id, body, key)
+
+
+def _own_key(run: Run) -> signing.Trusted | None:
+    key = signing.key_of(run)
+    return signing.Trusted({key.key_id: key.public}) if key else None
+
+
 def _check(candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> None:
     if not verdict.passed:
         raise GateRefused("the candidate was refused: " + "; ".join(verdict.reasons))
     if evaluation.inputs.get("candidate") != candidate.digest:
         raise ReleaseRefused("the evaluation is of another candidate; evaluate this one first")
+
+
+def _changed_by(serving: Serving, run: Run) -> bool:
+    """Whether the last change is a former attempt's of this run: it was killed between a swap and its answer."""
+    last = serving.changed
+    return last is not None and last.run_id == run.run_id and last.action in (RELEASE, SHIFT)
 
 
 def _check_not_withdrawn(serving: Serving, release_id: str, candidate: Manifest) -> None:

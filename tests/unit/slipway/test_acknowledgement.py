@@ -5,8 +5,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from slipway import layout
-from slipway.acknowledgement import Acknowledgement, Heard, Loaded, RefusedRelease, check_name, heard, publish, withdraw
-from slipway.errors import CorruptObject, InputError
+from slipway.acknowledgement import (
+    Acknowledgement,
+    Heard,
+    Loaded,
+    RefusedRelease,
+    check_name,
+    heard,
+    publish,
+    store_time,
+    withdraw,
+)
+from slipway.errors import CorruptObject, InputError, StoreUnreachable
 from slipway.latencies import Latencies
 from tests.support.memory_store import MemoryStore
 
@@ -73,3 +83,18 @@ def test_one_of_a_newer_version_is_named() -> None:
 def test_a_name_that_is_no_key_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="a reader cannot be called"):
         check_name(name)
+
+
+def test_the_stores_time_is_read_and_nothing_is_left() -> None:
+    store = MemoryStore()
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    store.set_clock(lambda: noon)
+    assert store_time(store) == noon
+    assert list(store.list()) == []
+
+
+def test_a_store_that_lists_late_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    monkeypatch.setattr(store, "list", lambda prefix: iter(()))
+    with pytest.raises(StoreUnreachable, match="was written and is not listed"):
+        store_time(store)

@@ -130,8 +130,10 @@ def test_a_record_that_a_dead_process_owed_is_made_by_the_next_change() -> None:
     with pytest.raises(Killed):
         promote(store, "r2")
     assert names(read_serving(store)[0]) == ("r2", "r1")
-    assert [record["generation"] for record in audit_trail(store)] == [1]
+    assert [info.key for info in store.list("audit/")] == ["audit/00000001.json"]
+    assert [record["generation"] for record in audit_trail(store)] == [1, 2]  # the last is told by serving.json itself
     promote(store, "r3")
+    assert len(list(store.list("audit/"))) == 3
     assert [record["slots"][record["live"]]["release_id"] for record in audit_trail(store)] == ["r1", "r2", "r3"]
 
 
@@ -403,3 +405,4 @@ def test_a_pointer_that_somebody_deleted_is_not_taken_for_one_that_never_was() -
         read_serving(store)
     with pytest.raises(CorruptObject):
         promote(store, "r2")
+    assert [record["generation"] for record in audit_trail(store)] == [1]

@@ -1,0 +1,50 @@
+"""`slipway audit`, as people and scripts call it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from slipway.cli import main
+from slipway.pointer import Change, swap_serving
+from slipway.storage import LocalStore
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
+    monkeypatch.chdir(tmp_path)
+    return LocalStore(tmp_path / "store" / "docs")
+
+
+def slipway(*options: str) -> Result:
+    return CliRunner().invoke(main, ["audit", "docs", "--store", "store", *options])
+
+
+def test_every_change_is_told_with_who_why_from_and_to(store: LocalStore) -> None:
+    swap_serving(store, Change("release", "ada", "first", "run-1"), lambda now: now.promoted("r1", "s1"))
+    swap_serving(store, Change("shift", "ada", "next", "run-2", ("deletes",)), lambda now: now.offered("r2", "s2", 10))
+    swap_serving(store, Change("take back", "slipway", "slow"), lambda now: now.taken_back("slow"))
+    told = slipway().stdout.splitlines()
+    assert [line.split("  ")[-1] for line in told[::2]] == [
+        "release: nothing → r1",
+        "shift at 10 %: r1 → r2",
+        "take back: r1 → r1",
+    ]
+    assert [line.strip() for line in told[1::2]] == [
+        "by ada, run run-1: first",
+        "by ada, run run-2, allowed deletes: next",
+        "by slipway: slow",
+    ]
+    found = json.loads(slipway("--json", "--last", "1").stdout)
+    assert [change["changed"]["action"] for change in found["changes"]] == ["take back"]
+
+
+def test_before_the_first_release_there_is_nothing_to_tell(store: LocalStore) -> None:
+    assert slipway().stdout == "docs: nothing was ever released\n"
+
+
+def test_a_damaged_pointer_hides_no_change(store: LocalStore) -> None:
+    swap_serving(store, Change("release", "ada", "first", "run-1"), lambda now: now.promoted("r1", "s1"))
+    store.put("serving.json", b"{")
+    assert "release: nothing → r1" in slipway().stdout
