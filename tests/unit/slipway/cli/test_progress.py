@@ -7,6 +7,12 @@ import pytest
 from slipway.cli.progress import Bars
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever else configured logging in this process does not hear it."""
+    monkeypatch.setattr(logging.getLogger("slipway"), "propagate", False)
+
+
 def test_a_shift_is_told_step_by_step_and_other_stages_only_warn(capsys: pytest.CaptureFixture[str]) -> None:
     with Bars() as bars:
         bars("index", 1, 2, "vectors")
