@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 
-from slipway_airflow.connections import airflow_connections
+from slipway_airflow.connections import airflow_connections, airflow_secrets
 from slipway_airflow.progress import LoggedProgress
 
 if TYPE_CHECKING:
@@ -48,19 +48,19 @@ def open_run(lease: bool = True) -> Iterator[Run]:
     from slipway.config import load_collection
     from slipway.lease import Holder, held
     from slipway.run import Run
-    from slipway.storage import open_store
+    from slipway.stores import collection_store
 
     dag_run = get_current_context()["dag_run"]
     name = collection_of(dag_run.dag_id)
     collection = load_collection(settings.collections_folder(), name)
-    store = open_store(settings.store_url(name, settings.store_root(collection)))
+    store = collection_store(collection)
     root = settings.scratch_root()
     if root is not None:
         root.mkdir(parents=True, exist_ok=True)
     run_id = run_key(dag_run.run_id)
     holding = held(store, Holder(run_id, who(dag_run), "DAG run")) if lease else nullcontext()
     with tempfile.TemporaryDirectory(prefix="slipway-", dir=root, ignore_cleanup_errors=True) as scratch, holding:
-        yield Run(collection, store, run_id, Path(scratch), airflow_connections, LoggedProgress())
+        yield Run(collection, store, run_id, Path(scratch), airflow_connections, LoggedProgress(), airflow_secrets)
 
 
 def who(dag_run: Any) -> str:

@@ -24,6 +24,7 @@ from slipway.cli.options import (
     begun,
     collection_url,
     person,
+    writable,
 )
 from slipway.config import collection_files, load_file
 from slipway.errors import BreakerTripped, BudgetExceeded, SlipwayError
@@ -225,6 +226,6 @@ def rollback(
     with guarded(as_json) as output:
         from slipway.rollback import outcome, roll_back
 
-        objects = open_store(collection_url(collection, collections, store))
+        objects = writable(collection, collections, store)
         after = roll_back(objects, person(), reason, to)
         output.write({"collection": collection, **outcome(objects, after)}, show.rolled_back)
