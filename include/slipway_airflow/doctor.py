@@ -10,20 +10,22 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway.doctor import Finding, Outcome, examine, failed, passed, skipped, warned
 from slipway_airflow.pools import INDEX, POOLS, embed_pool
-from slipway_airflow.runs import NIGHTLY, dag_id
 
 if TYPE_CHECKING:
     from slipway.config import Collection
 
 _MAKE_POOLS = "python -m slipway_airflow.pools"
 _SUBJECT = "Airflow"
+_PROCESS = (
+    "_AIRFLOW_PROCESS_CONTEXT"  # "server" has connections looked up in the database, as `airflow connections` does
+)
 
 Slots = dict[str, int]
 """How many tasks each pool lets run at once, by its name; -1 sets no bound."""
@@ -65,22 +67,24 @@ def _of_database(collections: Sequence[Collection], session: Any) -> Iterator[Fi
     from airflow.models.pool import Pool
     from sqlalchemy import select
 
+    from slipway_airflow.runs import NIGHTLY, dag_id
+
     slots = {pool.pool: int(pool.slots) for pool in Pool.get_pools(session=session)}
     for name in pools_of(collections):
         yield examine("pool", name, partial(pool, name, slots))
     broken = [str(name) for name in session.scalars(select(ParseImportError.filename))]
     yield examine("DAG files", _SUBJECT, partial(dag_files, broken))
     for collection in collections:
-        yield examine("DAG", dag_id(collection.name, NIGHTLY), _of_dag(collection, session))
+        name = dag_id(collection.name, NIGHTLY)
+        yield examine("DAG", name, partial(dag, collection, _is_paused(name, session)))
 
 
-def _of_dag(collection: Collection, session: Any) -> Callable[[], Outcome]:
+def _is_paused(dag_id: str, session: Any) -> bool | None:
+    """Whether a DAG is paused; None where Airflow does not know it, or no longer finds it in any file."""
     from airflow.models.dag import DagModel
 
-    found = session.get(DagModel, dag_id(collection.name, NIGHTLY))
-    if found is None or found.is_stale:
-        return partial(dag, collection, None)
-    return partial(dag, collection, bool(found.is_paused))
+    found = session.get(DagModel, dag_id)
+    return None if found is None or found.is_stale else bool(found.is_paused)
 
 
 def pools_of(collections: Sequence[Collection]) -> list[str]:
@@ -122,6 +126,7 @@ def dag(collection: Collection, paused: bool | None) -> Outcome:
 
 def main(names: Sequence[str]) -> int:
     """Print the doctor's table with Airflow's connections; 1 when a check fails."""
+    os.environ.setdefault(_PROCESS, "server")
     from slipway import settings
     from slipway.cli.doctor import summary, table
     from slipway.config import collection_files
