@@ -20,6 +20,7 @@ SlipwayError
 └── OperationError      the machine or a service failed                          (exit status 3)
     ├── TransientError      try again: nothing was changed
     │   ├── StoreUnreachable    the object store did not answer
+    │   ├── StaleRead           the object store shows an older state than was seen before
     │   ├── RunInProgress       another run is at work on the collection
     │   └── SourceInterrupted   a source failed half-way
     ├── ConflictError       somebody else was first: read again, then decide
@@ -127,6 +128,10 @@ class TransientError(OperationError):
 
 class StoreUnreachable(TransientError):
     """The object store did not answer."""
+
+
+class StaleRead(TransientError):
+    """The store shows an older state of an object than was seen before; it is not acted on."""
 
 
 class RunInProgress(TransientError):

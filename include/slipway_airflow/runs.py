@@ -15,6 +15,8 @@ from slipway_airflow.connections import airflow_connections, airflow_secrets
 from slipway_airflow.progress import LoggedProgress
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from slipway.run import Run
 
 NIGHTLY = "nightly"
@@ -64,3 +66,19 @@ def open_run(lease: bool = True) -> Iterator[Run]:
 def who(dag_run: Any) -> str:
     """Who started a DAG run."""
     return dag_run.triggering_user_name or f"airflow ({dag_run.run_type.value})"
+
+
+def check_parameters(context: Context) -> None:
+    """Raise `InputError` unless the DAG has all parameters that the run was started with.
+
+    The API takes any key in a run's configuration; a misspelt one would be ignored without a word.
+    """
+    from slipway.errors import InputError
+
+    dag_run = context["dag_run"]
+    unknown = sorted(set(dag_run.conf or {}) - set(context["dag"].params))
+    if unknown:
+        raise InputError(
+            f"the run was started with parameters that this DAG does not have: {', '.join(unknown)}; it has "
+            f"{', '.join(sorted(context['dag'].params))}. Start it again without them"
+        )

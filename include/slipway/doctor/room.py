@@ -14,8 +14,8 @@ from slipway.index import artifact
 from slipway.manifest import MANIFEST, Manifest, load
 from slipway.pointer import read_serving
 from slipway.run import Run
+from slipway.serving.cache import default_cache
 from slipway.serving.loading import read_release_manifest
-from slipway.serving.reader import default_cache
 
 SPARE = 1.5  # times what is needed; with less there is a warning
 LEAST_DISK = 1 << 30

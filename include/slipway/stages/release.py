@@ -54,9 +54,7 @@ def release(
     _check(candidate, evaluation, verdict)
     release_id = name_release(candidate, evaluation)
     serving, _ = read_serving(run.store)
-    mine = (
-        serving.changed is not None and serving.changed.run_id == run.run_id
-    )  # a former attempt's, and nobody's since
+    mine = _changed_by(serving, run)
     if serving.live_release and serving.live_release.release_id == release_id:
         sign_release(run, release_id)  # where signing was turned on after it had gone live
         reason = f"live in slot {serving.live}" if mine else "nothing changed: the candidate is the live release"

@@ -201,7 +201,7 @@ def test_a_reader_believes_nothing_of_a_release_before_its_signature(tmp_path: P
     with pytest.raises(UntrustedRelease):
         Reader(store, tmp_path / "cache", trusted=TRUSTED)
     assert [method for method, _ in store.calls if method == "download"] == []
-    assert not any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
+    assert not any(path.is_file() for path in (tmp_path / "cache" / "releases").rglob("*"))
 
 
 def test_a_reader_refuses_the_signature_of_a_key_it_does_not_trust(run: Run, tmp_path: Path) -> None:
