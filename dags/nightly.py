@@ -6,7 +6,7 @@ from slipway.config import Collection
 from slipway_airflow import tasks
 from slipway_airflow.assets import release_asset
 from slipway_airflow.collections import good_collections
-from slipway_airflow.nightly import nightly_dag
+from slipway_airflow.nightly import nightly_dag, release_limit
 from slipway_airflow.pools import embed_pool
 from slipway_airflow.steps import WAITING_RETRIES
 
@@ -26,9 +26,8 @@ def nightly(collection: Collection) -> DAG:
         reconciled = tasks.reconcile(snapshot, chunks, candidate)
         evaluation = tasks.evaluate(candidate)
         verdict = tasks.gate(evaluation)
-        released = tasks.release.override(outlets=[release_asset(collection.name)])(
-            began, candidate, evaluation, verdict
-        )
+        releases = {"outlets": [release_asset(collection.name)], "execution_timeout": release_limit(collection)}
+        released = tasks.release.override(**releases)(began, candidate, evaluation, verdict)
         began >> raw
         difference >> chunks
         vectors >> candidate

@@ -43,6 +43,25 @@ def environment_connections(name: str) -> Connection:
 
     Raises `ConnectionMissing` when it is not set and `InputError` when it cannot be understood.
     """
+    return Connection(name, sqlalchemy_url(_environment_fields(name)))
+
+
+def environment_secrets(name: str) -> str:
+    """The password of the connection that the environment variable AIRFLOW_CONN_<NAME> describes.
+
+    Raises as `environment_connections` does, and `InputError` when the connection has no password.
+    """
+    return password_of(name, _environment_fields(name).password)
+
+
+def password_of(name: str, password: str | None) -> str:
+    """`password`, the connection's of that name. Raises `InputError` when it has none."""
+    if not password:
+        raise InputError(f"connection {name!r} has no password; put the secret there")
+    return password
+
+
+def _environment_fields(name: str) -> Fields:
     variable = f"AIRFLOW_CONN_{name.upper()}"
     value = os.environ.get(variable, "").strip()
     if not value:
@@ -51,13 +70,12 @@ def environment_connections(name: str) -> Connection:
             "postgresql://user:password@host:5432/database, or add the connection to Airflow"
         )
     try:
-        fields = _from_json(value) if value.startswith("{") else _from_uri(value)
+        return _from_json(value) if value.startswith("{") else _from_uri(value)
     except (ValueError, TypeError, KeyError):
         raise InputError(  # the parser's own words may quote the password
             f"{variable} is neither a connection URI (type://login:password@host:port/schema, with special "
             'characters percent-encoded) nor JSON such as {"conn_type": "postgres", "host": …}; correct it'
         ) from None
-    return Connection(name, sqlalchemy_url(fields))
 
 
 def sqlalchemy_url(fields: Fields) -> str:

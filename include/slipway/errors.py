@@ -15,10 +15,12 @@ SlipwayError
 │   ├── ReconcileRefused    documents, chunks, vectors and index do not hold the same ids
 │   ├── IndexRefused        vectors that cannot carry the index asked for
 │   ├── GateRefused         a candidate that failed a gate
-│   └── ReleaseRefused      a release that is not whole, failed its smoke queries, or is stale
+│   ├── ReleaseRefused      a release that is not whole, failed its smoke queries, or is stale
+│   └── UntrustedRelease    a release that no trusted key signed, to a reader that wants signatures
 └── OperationError      the machine or a service failed                          (exit status 3)
     ├── TransientError      try again: nothing was changed
     │   ├── StoreUnreachable    the object store did not answer
+    │   ├── StaleRead           the object store shows an older state than was seen before
     │   ├── RunInProgress       another run is at work on the collection
     │   └── SourceInterrupted   a source failed half-way
     ├── ConflictError       somebody else was first: read again, then decide
@@ -112,6 +114,10 @@ class ReleaseRefused(Refused):
     """The candidate may not go live: not whole, smoke queries failed, or a newer release is live."""
 
 
+class UntrustedRelease(Refused):
+    """A reader trusts certain keys, and none of them signed this release as it lies in the store."""
+
+
 class OperationError(SlipwayError):
     """The machine or a service failed."""
 
@@ -122,6 +128,10 @@ class TransientError(OperationError):
 
 class StoreUnreachable(TransientError):
     """The object store did not answer."""
+
+
+class StaleRead(TransientError):
+    """The store shows an older state of an object than was seen before; it is not acted on."""
 
 
 class RunInProgress(TransientError):

@@ -13,13 +13,14 @@
   vectors/<encoder>/<part>/            content-addressed vectors, shared by all builds
   candidates/<fingerprint>/            a built index with everything a reader needs
   evaluations/<fingerprint>/           what was measured on a candidate
-  releases/<release_id>/               a serving artifact
+  releases/<release_id>/               a serving artifact, and signature.json where releases are signed
   serving.json                         what is live
   lease.json                           which run is at work
   audit/<generation>.json              one write-once record per change of serving.json
   readers/<name>.json                  what a reader says of itself: which release it serves, and how that goes
   pins/<release_id>.json               a release that retention must keep, who said so and why
   clock/<nonce>                        gone at once: it was written to see the store's time
+  doctor/<nonce>/                      what slipway doctor tries the store with, while it does
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ RUNS = "runs/"
 GROUPS = "groups.json"  # within an embedding plan: the names of the vector parts that it will make
 CHECKPOINTS = "checkpoints/"
 RELEASES = "releases/"
+SIGNATURE = "signature.json"  # within a release
 AUDIT = "audit/"
 READERS = "readers/"
 PINS = "pins/"
+DOCTOR = "doctor/"
 
 
 def start(run_id: str) -> str:
@@ -110,6 +113,11 @@ def release(release_id: str) -> str:
     return f"{RELEASES}{release_id}"
 
 
+def signature(release_id: str) -> str:
+    """Key of a release's signature."""
+    return f"{release(release_id)}/{SIGNATURE}"
+
+
 def audit(generation: int) -> str:
     """Key of the record of one change of serving.json."""
     return f"{AUDIT}{generation:08d}.json"
@@ -118,6 +126,11 @@ def audit(generation: int) -> str:
 def reader(name: str) -> str:
     """Key of a reader's acknowledgement."""
     return f"{READERS}{name}.json"
+
+
+def doctor(nonce: str) -> str:
+    """Prefix below which one `slipway doctor` tries the store; it removes all of it."""
+    return f"{DOCTOR}{nonce}"
 
 
 def pin(release_id: str) -> str:

@@ -187,12 +187,15 @@ class Serving:
         try:
             serving = cls(**_upgraded(json.loads(body)))
             serving._check()
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CorruptObject(f"{layout.SERVING} is not one that this version can read: {error}") from error
         return serving
 
     def _check(self) -> None:
         """Raise ValueError or TypeError unless this is a state that a swap can have made."""
+        texts = [text for slot in self.named.values() for text in (slot.release_id, slot.manifest_sha256)]
+        if not all(isinstance(text, str) for text in (*texts, self.at)) or type(self.generation) is not int:
+            raise TypeError("a release's id, its manifest's sum, the time or the generation is of the wrong type")
         sound = self.generation >= 1 and self.live_release is not None and set(self.slots) <= set(COLOURS)
         if sound and self.shift:
             sound = 1 <= self.shift.percent <= 100 and self.standby in self.slots

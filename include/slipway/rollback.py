@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from slipway.errors import ReleaseRefused
+from typing import Any
+
+from slipway import layout
+from slipway.errors import CorruptObject, ObjectMissing, ReleaseRefused
 from slipway.pointer import Change, Serving, read_serving, swap_serving
 from slipway.serving.loading import check_whole
 from slipway.storage.base import ObjectStore
 
 ACTION = "rollback"
+LOOKED_BACK = 10  # changes; a retry comes within minutes, and even a shift makes few
 
 
 def roll_back(store: ObjectStore, who: str, why: str, to: str | None = None, run_id: str | None = None) -> Serving:
     """Make the standby release, or the retained release `to`, live again, and withdraw what is left.
 
     While a shift is under way, its release is taken back, which is all there is to do unless `to` names another than
-    the live one. Nothing happens when `run_id` has done this already, so that a retry is safe. Raises `ReleaseRefused`.
+    the live one. Nothing happens when `run_id` has done this already, so that a retry is safe: returned is the state
+    that it made then. Raises `ReleaseRefused`.
     """
     if not why.strip():
         raise ReleaseRefused("a rollback needs a reason, for those who read the audit trail")
@@ -35,6 +40,17 @@ def roll_back(store: ObjectStore, who: str, why: str, to: str | None = None, run
     return swap_serving(store, Change(ACTION, who, why, run_id), swap)
 
 
+def outcome(store: ObjectStore, after: Serving) -> dict[str, Any]:
+    """What the rollback to this state did: `live` and `withdrawn` (release ids), and `generation`."""
+    before = Serving.from_json(store.read(layout.audit(after.generation - 1)).body)  # which the swap recorded first
+    live = after.live_release
+    return {
+        "live": live.release_id if live else None,
+        "generation": after.generation,
+        "withdrawn": sorted(set(after.withdrawn) - set(before.withdrawn)),
+    }
+
+
 def _standby_of(now: Serving) -> str:
     slot = now.standby_release
     if slot is None:
@@ -48,5 +64,17 @@ def _standby_of(now: Serving) -> str:
 
 
 def _done_by(store: ObjectStore, run_id: str) -> Serving | None:
+    """The state that this run made, among the last changes: somebody may have changed it again before the retry."""
     now, _ = read_serving(store)
-    return now if now.changed and (now.changed.action, now.changed.run_id) == (ACTION, run_id) else None
+    for generation in range(now.generation, max(0, now.generation - LOOKED_BACK), -1):
+        one = now if generation == now.generation else _recorded(store, generation)
+        if one and one.changed and (one.changed.action, one.changed.run_id) == (ACTION, run_id):
+            return one
+    return None
+
+
+def _recorded(store: ObjectStore, generation: int) -> Serving | None:
+    try:
+        return Serving.from_json(store.read(layout.audit(generation)).body)
+    except (ObjectMissing, CorruptObject):
+        return None  # what is wrong with an old record keeps nobody from rolling back

@@ -49,6 +49,13 @@ class Step:
     p95_ms: float | None
     live_p95_ms: float | None
 
+    @property
+    def line(self) -> str:
+        """The step for people, in a line."""
+        p95, live = (f"{value:.3g} ms" if value else "unknown" for value in (self.p95_ms, self.live_p95_ms))
+        answered = f"{self.queries:,} queries, {self.errors:,} failed, p95 {p95}, that of the live release {live}"
+        return f"{self.percent} % of the requests: {self.readers} readers, {answered}"
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -103,11 +110,12 @@ class Rollout:
                 continue
             if percent > reached:
                 now = self._offered(now, percent)
+            _log.info("%d %% of the requests: waiting until %d readers have loaded it", percent, len(names))
             try:
                 steps.append(self._watched(now, percent, names, live_before))
             except _Bad as bad:
                 raise self._taken_back(now, percent, str(bad)) from None
-            _log.info("%d %%: %s", percent, steps[-1])
+            _log.info("%s", steps[-1].line)
         return now, tuple(steps)
 
     def _reached(self, begun: Serving) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from slipway.config import Collection
+from slipway.errors import ConnectionMissing
 from slipway.progress import Progress, no_progress
 from slipway.storage.base import ObjectStore
 
@@ -30,6 +31,19 @@ class Connections(Protocol):
         ...
 
 
+class Secrets(Protocol):
+    """Finds passwords by the name of their connection. What it gives is used, and never logged or stored."""
+
+    def __call__(self, name: str) -> str:
+        """The password of the connection of that name. Raises `ConnectionMissing`, and `InputError` without one."""
+        ...
+
+
+def no_secrets(name: str) -> str:
+    """The secrets of a run that was given none. Raises `ConnectionMissing`."""
+    raise ConnectionMissing(f"there is no connection {name!r}: this run was given no connections")
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run: its collection, the store scoped to that collection, and a scratch folder of its own."""
@@ -40,3 +54,4 @@ class Run:
     scratch: Path
     connections: Connections
     progress: Progress = no_progress
+    secrets: Secrets = no_secrets

@@ -11,7 +11,7 @@ SHOWN = ("documents", "vectors", "recall_at_10", "ndcg_at_10", "hit_rate_at_10",
 
 
 def release_asset(collection: str) -> Asset:
-    """A collection's live release: one event each time that another release goes live."""
+    """A collection's live release: one event each time that another goes live, and after each rollback."""
     return Asset(
         name=f"slipway/{collection}/release",
         uri=f"slipway://{collection}/release",

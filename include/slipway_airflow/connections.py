@@ -30,6 +30,20 @@ def airflow_connections(name: str) -> Connection:
     return Connection(name, url)
 
 
+def airflow_secrets(name: str) -> str:
+    """The password of the Airflow connection of that name, of whatever type; kept out of all logs.
+
+    Raises `ConnectionMissing`, and `InputError` when it has none.
+    """
+    from airflow.sdk.log import mask_secret
+
+    from slipway.connections import password_of
+
+    password = password_of(name, _find(name).password)
+    mask_secret(password)
+    return password
+
+
 def _find(name: str) -> AirflowConnection:
     from airflow.sdk import Connection as AirflowConnection
     from airflow.sdk.exceptions import AirflowNotFoundException

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG, Param
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from slipway.config import Collection
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)  # a cron schedule needs a beginning; nothing is caught up
+
+RELEASE_HOURS = 2  # without the time of a shift
 
 PAGE = """
 ### {collection}: the nightly run
@@ -36,14 +38,14 @@ changed, and what is finished is not done twice: **clearing a red task and letti
 | `reconcile` | compares the ids in snapshot, chunks, vectors, index and payload |
 | `evaluate` | measures it against exact search and golden queries |
 | `gate` | judges the measurements; a failed gate ends the run here |
-| `release` | makes the candidate live, in one swap; skipped when the live release is the same |
+| `release` | makes the candidate live, in one swap or by a gradual shift; skipped when the live release is the same |
 | `report` | writes `runs/<run>/result.json` and prints the result, whatever happened before |
 
 **The run is red:** nothing was released, and the live release serves on as before. Open the first red task: its page
 says what to do, and the last lines of its log say what happened. `report` is green even then, since it did its work:
 its log shows how far the run came. The run's colour is that of `release` and all before it.
 
-**Go back to the release before:** `slipway rollback {collection} --reason "…"`.
+**Go back to the release before:** trigger `{collection}__rollback`, or `slipway rollback {collection} --reason "…"`.
 """
 
 
@@ -60,6 +62,13 @@ def nightly_dag(collection: Collection) -> DAG:
         tags=["slipway", collection.name, NIGHTLY],
         doc_md=PAGE.format(collection=collection.name, description=collection.description),
     )
+
+
+def release_limit(collection: Collection) -> timedelta:
+    """The most time that the release task may take: each share of a shift is waited for, and then watched."""
+    settings = collection.release
+    shift = len(settings.shift) * timedelta(minutes=settings.wait_minutes + settings.step_minutes)
+    return timedelta(hours=RELEASE_HOURS) + shift
 
 
 def _params() -> dict[str, Param]:

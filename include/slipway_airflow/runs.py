@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 
-from slipway_airflow.connections import airflow_connections
+from slipway_airflow.connections import airflow_connections, airflow_secrets
 from slipway_airflow.progress import LoggedProgress
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from slipway.run import Run
 
 NIGHTLY = "nightly"
@@ -46,21 +48,37 @@ def open_run(lease: bool = True) -> Iterator[Run]:
     from slipway.config import load_collection
     from slipway.lease import Holder, held
     from slipway.run import Run
-    from slipway.storage import open_store
+    from slipway.stores import collection_store
 
     dag_run = get_current_context()["dag_run"]
     name = collection_of(dag_run.dag_id)
     collection = load_collection(settings.collections_folder(), name)
-    store = open_store(settings.store_url(name, settings.store_root(collection)))
+    store = collection_store(collection)
     root = settings.scratch_root()
     if root is not None:
         root.mkdir(parents=True, exist_ok=True)
     run_id = run_key(dag_run.run_id)
     holding = held(store, Holder(run_id, who(dag_run), "DAG run")) if lease else nullcontext()
     with tempfile.TemporaryDirectory(prefix="slipway-", dir=root, ignore_cleanup_errors=True) as scratch, holding:
-        yield Run(collection, store, run_id, Path(scratch), airflow_connections, LoggedProgress())
+        yield Run(collection, store, run_id, Path(scratch), airflow_connections, LoggedProgress(), airflow_secrets)
 
 
 def who(dag_run: Any) -> str:
     """Who started a DAG run."""
     return dag_run.triggering_user_name or f"airflow ({dag_run.run_type.value})"
+
+
+def check_parameters(context: Context) -> None:
+    """Raise `InputError` unless the DAG has all parameters that the run was started with.
+
+    The API takes any key in a run's configuration; a misspelt one would be ignored without a word.
+    """
+    from slipway.errors import InputError
+
+    dag_run = context["dag_run"]
+    unknown = sorted(set(dag_run.conf or {}) - set(context["dag"].params))
+    if unknown:
+        raise InputError(
+            f"the run was started with parameters that this DAG does not have: {', '.join(unknown)}; it has "
+            f"{', '.join(sorted(context['dag'].params))}. Start it again without them"
+        )

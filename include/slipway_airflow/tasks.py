@@ -14,7 +14,8 @@ from airflow.sdk import TriggerRule, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway_airflow import pools
-from slipway_airflow.runs import open_run, who
+from slipway_airflow.nightly import RELEASE_HOURS
+from slipway_airflow.runs import check_parameters, open_run, who
 from slipway_airflow.steps import step
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def preflight() -> dict[str, Any]:
     from slipway.stages.preflight import preflight
 
     context = get_current_context()
-    _check_parameters(context)
+    check_parameters(context)
     params = context["params"]
     allowed = [name.removeprefix("allow_") for name in ALLOWED if params[name]]
     with open_run() as run:
@@ -281,15 +282,24 @@ def gate(evaluation: Sealed) -> list[dict[str, Any]]:
     return judged.as_json()
 
 
-@step(hours=2)
+@step(hours=RELEASE_HOURS)
 def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates: list[dict[str, Any]]) -> None:
     """### Make the candidate live
 
     Copies the artifact under one manifest, reads it back through the reader, asks its smoke queries, and swaps
     `serving.json` in one step. The release before stays on standby.
 
+    **A gradual shift** comes before that swap where the collection file says `release.shift`. The release is on trial:
+    readers give it a growing share of the requests. Each share waits until every reader has acknowledged the release,
+    which means that it has loaded and verified it, and is then watched for `release.step_minutes`; the log below has a
+    line for each. When a reader refuses the release, falls silent or does not acknowledge in time, or when errors or
+    latency pass the limits, it is **taken back** at once: all requests go to the live release again. Without readers
+    the swap is made at once.
+
     **Skipped?** Nothing changed: the candidate is the live release. **Red?** `ReleaseRefused`: the artifact is not
-    whole, or somebody released or rolled back while this run was at work: start a new run. The live release serves on.
+    whole; or it was taken back, and the log says at which share and why: see "a shift was taken back" in the runbook;
+    or somebody released or rolled back while this run was at work: start a new run. The live release serves on.
+    Cleared or tried again after a kill, it goes on at the share that it had reached.
     """
     from slipway.evaluation.gates import GateResult, Verdict
     from slipway.manifest import load
@@ -339,19 +349,6 @@ def report() -> str:
 
 def _sealed(manifest: Manifest, **facts: Any) -> Sealed:
     return {"place": manifest.place, **manifest.counts, **facts}
-
-
-def _check_parameters(context: Context) -> None:
-    """The API takes any key in a run's configuration; a misspelt one would be ignored without a word."""
-    from slipway.errors import InputError
-
-    dag_run = context["dag_run"]
-    unknown = sorted(set(dag_run.conf or {}) - set(context["dag"].params))
-    if unknown:
-        raise InputError(
-            f"the run was started with parameters that this DAG does not have: {', '.join(unknown)}; it has "
-            f"{', '.join(sorted(context['dag'].params))}. Start it again without them"
-        )
 
 
 def _why(context: Context) -> str:

@@ -106,10 +106,10 @@ def _free_collections() -> None:
     """Give back the leases of runs that were cut off: nothing of this Airflow is at work any more."""
     from slipway import lease, settings
     from slipway.config import collection_files, load_file
-    from slipway.storage import open_store
+    from slipway.stores import collection_store
 
     for file in collection_files(settings.collections_folder()):
-        store = open_store(settings.store_url(file.stem, settings.store_root(load_file(file))))
+        store = collection_store(load_file(file))
         found, _ = lease.read_lease(store)
         if found is not None and found.holder.process is None:
             lease.release(store, found.holder.run_id)

@@ -42,6 +42,19 @@ def test_put_replaces_and_changes_the_version(store: ObjectStore) -> None:
     assert (after.body, after.version != before.version) == (b"two", True)
 
 
+def test_reads_again_only_what_has_changed(store: ObjectStore) -> None:
+    version = store.put_if("pointer", b"one", None)
+    assert store.read_if_changed("pointer", version) is None
+    later = store.put_if("pointer", b"two", version)
+
+    found = store.read_if_changed("pointer", version)
+    assert found is not None
+    assert (found.body, found.version) == (b"two", later)
+    assert store.read_if_changed("pointer", later) is None
+    with pytest.raises(ObjectMissing, match="absent"):
+        store.read_if_changed("absent", later)
+
+
 def test_holds_an_empty_object(store: ObjectStore) -> None:
     store.put("empty", b"")
 

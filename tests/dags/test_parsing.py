@@ -37,18 +37,20 @@ def describe(folder, name, **fields):
     (folder / f"{name}.yaml").write_text(text)
 
 
-def test_there_is_a_nightly_and_a_maintenance_dag_for_each_collection_and_no_import_error(shipped):
+def dags_of(*collections):
+    return {f"{name}__{kind}" for name in collections for kind in ("nightly", "maintenance", "rollback")}
+
+
+def test_there_are_all_dags_for_each_collection_and_no_import_error(shipped):
     assert not shipped.import_errors
-    assert set(shipped.dag_ids) == {"pydocs__nightly", "pydocs__maintenance"}
+    assert set(shipped.dag_ids) == dags_of("pydocs")
 
 
-def test_two_collections_give_two_dags_each(collections):
+def test_each_collection_has_dags_of_its_own(collections):
     describe(collections, "first")
     describe(collections, "second")
     bag = parse()
-    assert set(bag.dag_ids) == {
-        f"{name}__{kind}" for name in ("first", "second") for kind in ("nightly", "maintenance")
-    }
+    assert set(bag.dag_ids) == dags_of("first", "second")
     assert not bag.import_errors
 
 
@@ -56,7 +58,7 @@ def test_a_broken_collection_file_is_an_import_error_and_takes_no_other_dag_down
     describe(collections, "good")
     describe(collections, "bad", chunk="{tokens: many}")
     bag = parse()
-    assert set(bag.dag_ids) == {"good__nightly", "good__maintenance"}
+    assert set(bag.dag_ids) == dags_of("good")
     [(file, message)] = bag.import_errors.items()
     assert file.endswith("collections_check.py")
     assert "bad.yaml: field chunk.tokens: got 'many'" in message
@@ -86,7 +88,7 @@ def test_parsing_imports_nothing_heavy_that_airflow_does_not_import_itself(colle
     airflow = "import airflow.sdk, airflow.sdk.exceptions"
     dags = "\n".join(
         f"import runpy; runpy.run_path({str(ROOT / 'dags' / name)!r})"
-        for name in ("nightly.py", "maintenance.py", "collections_check.py")
+        for name in ("nightly.py", "maintenance.py", "rollback.py", "collections_check.py")
     )
     assert imported(airflow + "\n" + dags) - imported(airflow) == set()
 
@@ -210,3 +212,29 @@ def test_the_maintenance_runs_once_at_a_time_on_the_collections_schedule(collect
     assert not dags["weekly__maintenance"].catchup
     assert dags["weekly__maintenance"].timetable.expression == "45 12 * * 0"
     assert dags["asked__maintenance"].timetable.can_be_scheduled is False
+
+
+def test_the_rollback_is_started_by_hand_only_and_at_once(shipped):
+    dag = shipped.dags["pydocs__rollback"]
+    assert dag.timetable.can_be_scheduled is False
+    assert dag.is_paused_upon_creation is False
+    assert dag.max_active_runs == 1
+    [task] = dag.tasks
+    nightly = shipped.dags["pydocs__nightly"]
+    assert task.priority_weight > sum(one.priority_weight for one in nightly.tasks) * len(nightly.tasks)
+    assert task.pool == "default_pool"
+    assert task.retries == 2
+    assert timedelta(0) < task.execution_timeout <= timedelta(minutes=15)
+    assert "Red?" in task.doc_md
+    assert f"| `{task.task_id}` |" in dag.doc_md
+    assert [asset.name for asset in task.outlets] == ["slipway/pydocs/release"]
+
+
+def test_the_form_of_a_rollback_asks_for_a_reason_and_explains_itself(shipped):
+    params = shipped.dags["pydocs__rollback"].params
+    reason, to = params.get_param("reason"), params.get_param("to")
+    assert list(params) == ["reason", "to"]
+    assert not reason.has_value
+    assert reason.schema["minLength"] > 0
+    assert (to.value, to.schema["type"]) == (None, ["null", "string"])
+    assert all(one.schema["title"] and len(one.description) > 20 for one in (reason, to))

@@ -1,6 +1,8 @@
 """The command `slipway`: the same stages and the same reader as the DAGs and the serving team use, without Airflow."""
 
-from slipway.cli import audit as audit  # its command belongs to main, and so do those below
+from slipway.cli import audit as audit  # these modules' commands belong to main
+from slipway.cli import doctor as doctor
+from slipway.cli import keygen as keygen
 from slipway.cli import maintain as maintain
 from slipway.cli.commands import main
 

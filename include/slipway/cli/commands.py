@@ -24,6 +24,7 @@ from slipway.cli.options import (
     begun,
     collection_url,
     person,
+    writable,
 )
 from slipway.config import collection_files, load_file
 from slipway.errors import BreakerTripped, BudgetExceeded, SlipwayError
@@ -193,11 +194,18 @@ def search(
 @COLLECTIONS
 @JSON
 def releases(collection: str, store: str | None, collections: str | None, as_json: bool) -> None:
-    """List COLLECTION's releases, newest first: which is live, which is standby, and what each measured."""
-    with guarded(as_json) as output:
-        from slipway.serving.catalogue import list_releases
+    """List COLLECTION's releases, newest first: which is live, on trial or standby, and what each measured.
 
-        found = list_releases(open_store(collection_url(collection, collections, store)))
+    Then the readers that follow it: what each serves, how that goes, what it refused, and when it was last heard.
+    """
+    with guarded(as_json) as output:
+        from slipway.pointer import read_serving
+        from slipway.serving.catalogue import list_releases
+        from slipway.serving.readers import list_readers, shift_under_way
+
+        objects = open_store(collection_url(collection, collections, store))
+        found, serving = list_releases(objects), read_serving(objects)[0]
+        found |= {"shift": shift_under_way(serving), **list_readers(objects, serving)}
         output.write({"collection": collection, **found}, show.releases)
 
 
@@ -216,11 +224,8 @@ def rollback(
     The release that is left is marked as withdrawn, so that the next nightly run does not bring it back unchanged.
     """
     with guarded(as_json) as output:
-        from slipway.rollback import roll_back
+        from slipway.rollback import outcome, roll_back
 
-        after = roll_back(open_store(collection_url(collection, collections, store)), person(), reason, to)
-        live = after.live_release
-        assert live is not None
-        output.write(
-            {"collection": collection, "live": live.release_id, "generation": after.generation}, show.rolled_back
-        )
+        objects = writable(collection, collections, store)
+        after = roll_back(objects, person(), reason, to)
+        output.write({"collection": collection, **outcome(objects, after)}, show.rolled_back)

@@ -15,10 +15,10 @@ import click
 from slipway import settings
 from slipway.cli.progress import Bars
 from slipway.config import Collection, load_collection
-from slipway.connections import environment_connections
+from slipway.connections import environment_connections, environment_secrets
 from slipway.run import Run
-from slipway.storage import open_store
 from slipway.storage.base import ObjectStore
+from slipway.stores import collection_store, named_collection_store
 
 COLLECTIONS = click.option(
     "--collections", metavar="DIR", help="Folder of collection files [SLIPWAY_COLLECTIONS, else include/collections]."
@@ -57,18 +57,22 @@ def begun(collection: str, collections: str | None, store: str | None) -> Iterat
     """A run of the collection with an id and a scratch folder of its own, which shows its progress."""
     described, objects = opened(collection, collections, store)
     with tempfile.TemporaryDirectory(prefix="slipway-", dir=_scratch()) as scratch, Bars() as bars:
-        yield Run(described, objects, new_run_id(), Path(scratch), environment_connections, bars)
+        yield Run(described, objects, new_run_id(), Path(scratch), environment_connections, bars, environment_secrets)
 
 
 def opened(name: str, collections: str | None, store: str | None) -> tuple[Collection, ObjectStore]:
     """The collection as its file describes it, and its store."""
     described = load_collection(settings.collections_folder(collections), name)
-    root = settings.store_root(described, store)
-    return described, open_store(settings.store_url(name, root))
+    return described, collection_store(described, store)
+
+
+def writable(name: str, collections: str | None, store: str | None) -> ObjectStore:
+    """The collection's store, with the settings that its file has for writing, where there is such a file here."""
+    return named_collection_store(name, settings.collections_folder(collections), store)
 
 
 def collection_url(name: str, collections: str | None, store: str | None) -> str:
-    """Where the collection lies; its file is read only when neither option nor environment names the store."""
+    """Where the collection lies, for reading; its file is asked only when option and environment name no store."""
     if named := settings.named_store(store):
         return settings.store_url(name, named)
     described = load_collection(settings.collections_folder(collections), name)

@@ -1,19 +1,25 @@
-"""Progress bars on standard error, one a stage."""
+"""What a run says on standard error while it is at work: progress bars, one a stage, and what the stages log."""
 
 from __future__ import annotations
 
+import logging
+import sys
 from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
 
+_log = logging.getLogger("slipway")
+_TOLD = logging.getLogger("slipway.rollout")  # it takes minutes without a bar, so all of it is shown; else warnings
+
 
 class Bars:
-    """A `Progress` that draws one bar for the stage at work. Use as a context manager."""
+    """A `Progress` that draws one bar for the stage at work. Use as a context manager: it shows log lines as well."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
         self._key: tuple[str, int | None] | None = None
+        self._lines = _Lines()
 
     def __call__(self, stage: str, done: int, total: int | None, unit: str) -> None:
         """Show that `done` of `total` `unit`s are finished."""
@@ -33,7 +39,18 @@ class Bars:
             self._bar = None
 
     def __enter__(self) -> Bars:
+        _log.addHandler(self._lines)
+        _TOLD.setLevel(logging.INFO)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+        _log.removeHandler(self._lines)
+        _TOLD.setLevel(logging.NOTSET)
+
+
+class _Lines(logging.Handler):
+    """Log records as lines between the bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from slipway.cli import shifts
+
 LABEL = 11  # characters
 
 
@@ -18,7 +20,7 @@ def result(made: dict[str, Any]) -> str:
     lines += _told(made) + _sources(made) + _plan(made) + _counts(made) + _index(made) + _metrics(made) + _gates(made)
     state = "released" if made["released"] else "not released"
     lines += ["", _line("release", f"{state}: {made.get('release_id') or '-'}  {made.get('reason', '')}".rstrip())]
-    return "\n".join([*lines, _seconds(made)])
+    return "\n".join([*lines, _seconds(made), *shifts.steps(made.get("shift", []))])
 
 
 def plan(made: dict[str, Any]) -> str:
@@ -221,7 +223,7 @@ def releases(found: dict[str, Any]) -> str:
     """A table of releases."""
     if not found["releases"]:
         return f"{found['collection']}: nothing released yet"
-    lines = [f"{found['collection']}: generation {found['generation']}", ""]
+    lines = [f"{found['collection']}: generation {found['generation']}", "", *shifts.under_way(found["shift"])]
     for release in found["releases"]:
         metrics = "  ".join(
             f"{name} {release['metrics'][name]:.3f}"
@@ -232,9 +234,10 @@ def releases(found: dict[str, Any]) -> str:
         lines.append(
             f"  {state:<10} {release['release_id']}  {release['documents']:,} documents  {release['spec']}  {metrics}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *shifts.readers(found)])
 
 
 def rolled_back(done: dict[str, Any]) -> str:
     """One line."""
-    return f"{done['collection']}: release {done['live']} is live (generation {done['generation']})"
+    withdrawn = f"; withdrawn: {', '.join(done['withdrawn'])}" if done["withdrawn"] else ""
+    return f"{done['collection']}: release {done['live']} is live (generation {done['generation']}){withdrawn}"

@@ -14,9 +14,17 @@ if TYPE_CHECKING:
 __all__ = ["Model", "find_model", "load_encoder"]
 
 
-def load_encoder(encoder: Encoder, device: str = "auto") -> TextEncoder:
-    """The encoder, loaded once a process (loading takes seconds). Raises `EncoderError`."""
-    return _load(encoder, device)  # one key for the default and for its being written out
+def load_encoder(encoder: Encoder, device: str = "auto", fingerprint: str | None = None) -> TextEncoder:
+    """The encoder, loaded once a process (loading takes seconds). Raises `EncoderError`.
+
+    A process that outlives an upgrade of the model on this machine names the `fingerprint` that it needs: where the
+    model loaded before has another and the files now have this one, it is loaded anew.
+    """
+    loaded = _load(encoder, device)  # one key for the default and for its being written out
+    if fingerprint not in (None, loaded.fingerprint) and find_model(encoder).fingerprint == fingerprint:
+        _load.cache_clear()
+        loaded = _load(encoder, device)
+    return loaded
 
 
 @lru_cache(maxsize=2)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from slipway.layout import SIGNATURE
 from slipway.maintenance.places import Check, Place, delete_place
 from slipway.maintenance.survey import Survey
 from slipway.manifest import load
@@ -95,6 +96,7 @@ class Sweep:
         named = set()
         if place.manifest is not None:
             named = {place.manifest.key, *(sealed.key for sealed in load(self.store, place.path).objects)}
+            named.add(f"{place.path}/{SIGNATURE}")  # of a release: it vouches for the manifest, which cannot name it
         yield from (info for info in place.objects if info.key not in named)
 
 

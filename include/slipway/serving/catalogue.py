@@ -12,7 +12,7 @@ from slipway.storage.base import ObjectStore
 
 
 def list_releases(store: ObjectStore) -> dict[str, Any]:
-    """All whole releases, newest first, with their state: "live", "standby", "withdrawn" or None."""
+    """All whole releases, newest first, with their state: "live", "trial", "standby", "withdrawn" or None."""
     serving, _ = read_serving(store)
     keys = [info.key for info in store.list("releases/") if info.key.endswith(f"/{MANIFEST}")]
     manifests = [Manifest.from_json(store.read(key).body, key) for key in keys]
@@ -55,6 +55,8 @@ def _entry(manifest: Manifest, serving: Serving) -> dict[str, Any]:
 def _state(release_id: str, serving: Serving) -> str | None:
     if serving.live_release and serving.live_release.release_id == release_id:
         return "live"
+    if serving.trial and serving.trial.release_id == release_id:
+        return "trial"
     if release_id in serving.withdrawn:
         return "withdrawn"
     if serving.standby_release and serving.standby_release.release_id == release_id:

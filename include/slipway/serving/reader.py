@@ -1,104 +1,219 @@
-"""The reader: opens a collection's live release and searches it by text or by vector."""
+"""The reader: opens a collection's live release, follows what is released after it, and searches by text or vector."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+import socket
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from slipway.errors import EncoderError, InputError, ReleaseRefused
-from slipway.pointer import read_serving
-from slipway.serving.loading import LoadedRelease, load_release
+from slipway.acknowledgement import Acknowledgement, check_name, utc_now
+from slipway.errors import InputError
+from slipway.serving.acknowledging import LEAST_SECONDS, Acknowledging, default_name, versions
+from slipway.serving.cache import Cache, default_cache, folder_of
+from slipway.serving.following import Following
+from slipway.serving.held import Queries
+from slipway.serving.loading import LoadedRelease
+from slipway.serving.metrics import ReaderMetrics
+from slipway.serving.repeating import Repeating
+from slipway.serving.routing import Served
 from slipway.serving.searcher import Hit
-from slipway.storage import open_store
+from slipway.signing import Trusted, trusted_here
+from slipway.storage import ObjectStore, open_store
 
-if TYPE_CHECKING:
-    from slipway.encoders.base import TextEncoder
-    from slipway.storage.base import ObjectStore
-
-
-def default_cache() -> Path:
-    """Where releases of remote stores are kept: SLIPWAY_CACHE, else slipway below the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("SLIPWAY_CACHE") or f"{base}/slipway").expanduser()
+_STOP_SECONDS = 5.0  # that closing waits for a download under way
 
 
 class Reader:
     """Serves one collection from its store. Use `slipway.serving.open`, or as a context manager.
 
     A release is swapped in whole, after its checksums and smoke queries; a search uses one release from start to end.
+    Searching, `metrics` and `close` are safe from any thread; `refresh` and `poll` wait for each other. A process that
+    forks must open its readers after the fork.
     """
 
-    def __init__(self, store: ObjectStore, cache: Path, release_id: str | None = None) -> None:
-        self._store, self._cache, self._pinned = store, cache, release_id
-        self._encoder: TextEncoder | None = None
-        self._loaded = self._load()
+    def __init__(
+        self,
+        store: ObjectStore,
+        cache: Path,
+        release_id: str | None = None,
+        *,
+        follow: float | None = None,
+        name: str | None = None,
+        acknowledge: bool = True,
+        trusted: Trusted | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        _check_follow(follow, release_id)
+        self._following = Following(store, Cache(cache), clock, trusted)
+        self._acknowledging: Acknowledging | None = None
+        self._pinned = release_id
+        self._repeating: list[Repeating] = []
+        self._is_closed = False
+        if release_id is not None:
+            self._following.open_pinned(release_id)
+        else:
+            self._following.open()
+        if follow is not None:
+            self._start(store, follow, check_name(name or default_name()) if acknowledge else None, clock)
 
-    def _load(self) -> LoadedRelease:
-        if self._pinned is not None:
-            return load_release(self._store, self._pinned, self._cache)
-        live = read_serving(self._store)[0].live_release
-        if live is None:
-            raise ReleaseRefused(f"nothing is released at {self._store.url} yet; run the collection first")
-        return load_release(self._store, live.release_id, self._cache, live.manifest_sha256)
+    def _start(self, store: ObjectStore, follow: float, name: str | None, clock: Callable[[], float]) -> None:
+        if name is not None:
+            every = max(follow, LEAST_SECONDS)
+            troubles = self._following.troubles
+            self._acknowledging = Acknowledging(store, name, every, self._told, troubles, clock)
+            self._acknowledging.say()
+            # apart from the polls, as one may load for minutes
+            self._repeating.append(Repeating("slipway-acknowledge", every / 4, self._acknowledging.renew))
+        self._repeating.append(Repeating("slipway-follow", follow, self.poll))
 
     @property
     def release(self) -> LoadedRelease:
-        """The release being served."""
-        return self._loaded
+        """The live release being served. Raises `InputError` when the reader is closed."""
+        return self._served().live.loaded
+
+    @property
+    def trial(self) -> LoadedRelease | None:
+        """The release on trial, while a shift is under way."""
+        trial = self._served().trial
+        return trial.loaded if trial else None
 
     def refresh(self) -> bool:
-        """Load the live release if another is served. Returns whether it changed; on an error the old one stays."""
-        live = read_serving(self._store)[0].live_release
-        if self._pinned is not None or live is None or live.release_id == self._loaded.release_id:
-            return False
-        self._loaded = load_release(self._store, live.release_id, self._cache, live.manifest_sha256)
-        return True
+        """Look now, and load what serving.json names. Returns whether another state is served.
 
-    def search(self, query: str | npt.NDArray[np.float32], k: int = 10) -> list[Hit]:
+        On an error the old release stays, and the error is raised: `CorruptObject`, `ObjectMissing`, `ReleaseRefused`,
+        `EncoderError`, `StoreUnreachable`, `StaleRead` and others of `SlipwayError`. A reader that is bound to one
+        release does nothing.
+        """
+        self._served()
+        if self._pinned is not None:
+            return False
+        changed = self._following.refresh()
+        if self._acknowledging:
+            self._acknowledging.say()
+        return changed
+
+    def poll(self) -> bool:
+        """One step of following, as it is made every `follow` seconds: as `refresh`, but it raises nothing.
+
+        What fails is told by `metrics` and by the acknowledgement. A refused release is left alone until serving.json
+        changes, or some minutes have passed.
+        """
+        if self._is_closed or self._pinned is not None:
+            return False
+        changed = self._following.poll()
+        if self._acknowledging:
+            served = self._following.served
+            if changed or (served and served.trial):
+                self._acknowledging.say()
+            else:
+                self._acknowledging.renew()
+        return changed
+
+    def search(self, query: str | npt.NDArray[np.float32], k: int = 10, *, key: str | bytes | None = None) -> list[Hit]:
         """The k nearest documents of a text or of one vector ((dimension,) float32), nearest first.
 
-        A text needs the release's encoder on this machine; a vector must be of the release's encoder.
+        A text needs the release's encoder on this machine; a vector must be of the live release's encoder. While a
+        release is shifted in, `key` (a user's or a session's id, say) decides which of the two answers: the same key
+        always gets the same one. Without a key the query itself decides.
         Raises `InputError`, and `EncoderError` when the model here is not the one that built the index.
         """
         if isinstance(query, str):
-            return self.search_batch([query], k)[0]
-        vector = np.asarray(query, dtype=np.float32)
+            return self.search_batch([query], k, key=key)[0]
+        vector = _as_vectors(query)
         if vector.ndim != 1:
-            raise InputError(f"expected one vector of shape ({self._loaded.searcher.dimension},), got {vector.shape}")
-        return self._loaded.searcher.search(vector[None, :], k)[0]
+            raise InputError(f"expected one vector of shape ({self.release.searcher.dimension},), got {vector.shape}")
+        return self._served().search(vector[None, :], k, key)[0]
 
-    def search_batch(self, queries: Sequence[str] | npt.NDArray[np.float32], k: int = 10) -> list[list[Hit]]:
-        """As `search`, for many texts or an (n, dimension) array of vectors at once."""
-        loaded = self._loaded
-        if isinstance(queries, np.ndarray):
-            return loaded.searcher.search(queries, k)
-        if any(not text.strip() for text in queries):
-            raise InputError("an empty query finds nothing; give some words")
-        return loaded.searcher.search(self._encoder_of(loaded).encode_queries(queries), k)
+    def search_batch(
+        self, queries: Sequence[str] | npt.NDArray[np.float32], k: int = 10, *, key: str | bytes | None = None
+    ) -> list[list[Hit]]:
+        """As `search`, for many texts or an (n, dimension) array of vectors at once.
 
-    def _encoder_of(self, loaded: LoadedRelease) -> TextEncoder:
-        if self._encoder is None or self._encoder.fingerprint != loaded.encoder_fingerprint:
-            from slipway.encoders import load_encoder
+        One release answers all of them: that of the key, or of the first query.
+        """
+        return self._served().search(self._checked(queries), k, key)
 
-            encoder = load_encoder(loaded.encoder)
-            if encoder.fingerprint != loaded.encoder_fingerprint:
-                raise EncoderError(
-                    f"release {loaded.release_id} was built by encoder {loaded.encoder.name} with fingerprint "
-                    f"{loaded.encoder_fingerprint}; the model on this machine has {encoder.fingerprint}: install the "
-                    f"same model, or search by vector"
-                )
-            self._encoder = encoder
-        return self._encoder
+    def _checked(self, queries: Any) -> Queries:
+        if isinstance(queries, str):
+            raise InputError("search_batch takes a list of texts; give one text to search")
+        if not isinstance(queries, np.ndarray):
+            texts = list(queries)
+            if all(isinstance(text, str) for text in texts):
+                if not all(text.strip() for text in texts):
+                    raise InputError("an empty query finds nothing; give some words")
+                return texts
+        vectors = _as_vectors(queries)
+        if vectors.ndim != 2:
+            dimension = self.release.searcher.dimension
+            raise InputError(f"expected query vectors of shape (n, {dimension}), got {vectors.shape}")
+        return vectors
+
+    def metrics(self) -> ReaderMetrics:
+        """What is served, refused and troubling, and how searches go. Raises `InputError` when the reader is closed."""
+        served, following = self._served(), self._following
+        age = datetime.now(UTC) - served.live.loaded.created_at
+        return ReaderMetrics(
+            name=self._acknowledging.name if self._acknowledging else None,
+            live=served.live.release_id,
+            live_since=served.since,
+            live_age_seconds=age.total_seconds(),
+            trial=served.trial.release_id if served.trial else None,
+            percent=served.percent,
+            generation=following.generation,
+            is_confirmed=self._pinned is not None or following.pointer.is_confirmed,
+            loads=following.loads,
+            polled_at=following.polled_at,
+            releases=tuple(held.metrics() for held in served.held),
+            refused=following.refused,
+            last_refusal=following.last_refusal,
+            store_trouble=following.troubles.of("store"),
+            acknowledgement_trouble=following.troubles.of("acknowledgement"),
+            cache_trouble=following.troubles.of("cache"),
+        )
+
+    def _told(self) -> Acknowledgement:
+        served, following, acknowledging = self._served(), self._following, self._acknowledging
+        assert acknowledging is not None
+        return Acknowledgement(
+            reader=acknowledging.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            at=utc_now(),
+            every_seconds=acknowledging.every_seconds,
+            generation=following.generation,
+            live=served.live.release_id,
+            trial=served.trial.release_id if served.trial else None,
+            percent=served.percent,
+            loaded=tuple(held.told() for held in served.held),
+            refused=following.refused,
+            versions=versions(),
+        )
+
+    def _served(self) -> Served:
+        served = self._following.served
+        if served is None:
+            raise InputError("this reader is closed; open another one with slipway.serving.open")
+        return served
 
     def close(self) -> None:
-        """Let the encoder go; the release's memory maps go with the reader."""
-        self._encoder = None
+        """Stop following, withdraw the acknowledgement, and let the releases go when their last searches end."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for repeating in self._repeating:
+            repeating.stop(_STOP_SECONDS)
+        if self._acknowledging:
+            self._acknowledging.withdraw()
+        self._following.close()
 
     def __enter__(self) -> Reader:
         return self
@@ -107,11 +222,45 @@ class Reader:
         self.close()
 
 
-def open_reader(url: str | Path, release_id: str | None = None, cache: Path | None = None) -> Reader:
+def open_reader(
+    url: str | Path,
+    release_id: str | None = None,
+    cache: Path | None = None,
+    *,
+    follow: float | None = None,
+    name: str | None = None,
+    acknowledge: bool = True,
+    public_key: str | None = None,
+) -> Reader:
     """A reader of the collection at `url` (`<store root>/<collection>`), on its live release or on a given one.
 
-    Raises `ReleaseRefused` when nothing is released, `CorruptObject`, `ObjectMissing`, `StoreUnreachable`.
+    `follow`: look every so many seconds for what is released, on a thread of its own, and load it there. A reader that
+    follows publishes acknowledgements under its `name`, unless `acknowledge` is False: see slipway.acknowledgement.
+    Without `follow` it stays with what it opened until `refresh`. `cache` (default: SLIPWAY_CACHE) keeps releases of
+    remote stores; where the store does not answer, the release that was live last is opened from there. `public_key`
+    (else SLIPWAY_PUBLIC_KEY) is base64, or several with commas between: only releases that one of them signed are
+    served then.
+
+    Raises `ReleaseRefused` when nothing is released, `UntrustedRelease`, `CorruptObject`, `ObjectMissing`,
+    `StoreUnreachable`, and `InputError`.
     """
+    trusted = trusted_here(public_key)
     store = open_store(url)
-    name = store.url.removesuffix("/").rsplit("/", 1)[-1]
-    return Reader(store, (cache or default_cache()) / name, release_id)
+    folder = folder_of(Path(cache or default_cache()), store.url)
+    return Reader(store, folder, release_id, follow=follow, name=name, acknowledge=acknowledge, trusted=trusted)
+
+
+def _check_follow(follow: float | None, release_id: str | None) -> None:
+    if follow is None:
+        return
+    if release_id is not None:
+        raise InputError(f"a reader either follows or stays with release {release_id}; leave one of the two out")
+    if not (math.isfinite(follow) and follow > 0):
+        raise InputError(f"follow is the number of seconds between two looks, got {follow}; try 10")
+
+
+def _as_vectors(value: Any) -> npt.NDArray[np.float32]:
+    try:
+        return np.asarray(value, dtype=np.float32, order="C")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"expected texts or vectors of numbers: {error}") from error

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from slipway.errors import ReleaseRefused
+from slipway.errors import CorruptObject, ReleaseRefused
+from slipway.index.artifact import SMOKE
 from slipway.serving.searcher import Searcher
 
 K = 5
@@ -32,6 +35,28 @@ def smoke_queries(
             }
         )
     return queries
+
+
+def read_smoke_queries(body: bytes, dimension: int) -> list[dict[str, Any]]:
+    """The smoke queries as a release holds them, for vectors of that dimension. Raises `CorruptObject`.
+
+    There is at least one and each expects a document, so that a release always proves something.
+    """
+    try:
+        queries: list[dict[str, Any]] = json.loads(body)
+        sound = isinstance(queries, list) and len(queries) > 0 and all(_is_sound(one, dimension) for one in queries)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CorruptObject(f"{SMOKE} does not hold smoke queries: {error!r}") from error
+    if not sound:
+        raise CorruptObject(f"{SMOKE} does not hold smoke queries of dimension {dimension} with what they find")
+    return queries
+
+
+def _is_sound(query: dict[str, Any], dimension: int) -> bool:
+    vector, documents, scores = query["vector"], query["documents"], query["scores"]
+    numbers = isinstance(vector, list) and isinstance(scores, list) and all(map(math.isfinite, [*vector, *scores]))
+    names = isinstance(documents, list) and all(isinstance(name, str) for name in documents)
+    return numbers and names and len(vector) == dimension and 0 < len(documents) == len(scores)
 
 
 def run_smoke_queries(searcher: Searcher, queries: Sequence[dict[str, Any]]) -> int:

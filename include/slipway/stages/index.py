@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from slipway import layout
 from slipway.encoders import find_model
-from slipway.index import artifact, drift, payload
+from slipway.index import artifact, drift, payload, written
 from slipway.index.build import add, train, write
 from slipway.index.drift import Built
 from slipway.index.live import Live
@@ -39,9 +39,10 @@ def index(run: Run, chunks: Manifest) -> Manifest:
     candidate is returned, so that a night without changes makes nothing, and what was withdrawn stays so.
 
     Counts: `vectors` (live), `rows`, `tombstones`, `documents`, `index_bytes`. Facts: the `spec` with its reason, seed
-    and metric, the `dimension`, the `encoder` (fingerprint), the `snapshot`, the `recipe` (what the index depends on),
-    its own place as `candidate`, what was measured when it was `built` (slipway.index.drift.Built), and `update`:
-    `kind` (built or updated), `reason`, `base` (release), `added`, `removed` and `triggers`. Raises `IndexRefused`.
+    and metric, the `dimension`, the `encoder` (fingerprint), the version of `faiss` that wrote the index, the
+    `snapshot`, the `recipe` (what the index depends on), its own place as `candidate`, what was measured when it was
+    `built` (slipway.index.drift.Built), and `update`: `kind` (built or updated), `reason`, `base` (release), `added`,
+    `removed` and `triggers`. Raises `IndexRefused`.
     """
     described = _described(run)
     recipe = _recipe(run, chunks, described)
@@ -148,6 +149,7 @@ def _make(work: _Work, chunks: Manifest, base: Manifest | None, reason: str) -> 
         "spec": {"factory": spec.factory, "metric": spec.metric, "seed": spec.seed, "reason": spec.reason},
         "dimension": int(vectors.shape[1]),
         "encoder": encoder,
+        written.FACT: written.faiss_version(),
         "built": built.as_json(),
         "update": _update_facts(attempt, base),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from slipway import checkpoint
+from slipway import checkpoint, signing
 from slipway.checkpoint import ALLOWANCES, Start
 from slipway.config import SqlSource
 from slipway.encoders import find_model
@@ -56,6 +56,7 @@ def _check_collection(run: Run) -> str:
     for source in collection.sources:
         if isinstance(source, SqlSource):
             run.connections(source.connection)
+    signing.key_of(run)
     if collection.golden:
         read_golden(collection.golden.queries)
     make(

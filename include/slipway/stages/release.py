@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway import checkpoint, layout
+from slipway import checkpoint, layout, signing
 from slipway.errors import GateRefused, ReleaseRefused
 from slipway.evaluation.gates import Verdict
 from slipway.index import artifact
-from slipway.manifest import Draft, Manifest, find, fingerprint
+from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint
 from slipway.pointer import Change, Serving, read_serving, swap_serving
 from slipway.rollout import SHIFT, Offer, Pace, Rollout, Step
 from slipway.run import Run
@@ -54,16 +54,16 @@ def release(
     _check(candidate, evaluation, verdict)
     release_id = name_release(candidate, evaluation)
     serving, _ = read_serving(run.store)
-    mine = (
-        serving.changed is not None and serving.changed.run_id == run.run_id
-    )  # a former attempt's, and nobody's since
+    mine = _changed_by(serving, run)
     if serving.live_release and serving.live_release.release_id == release_id:
+        sign_release(run, release_id)  # where signing was turned on after it had gone live
         reason = f"live in slot {serving.live}" if mine else "nothing changed: the candidate is the live release"
         return Released(mine, release_id, serving.generation, reason)
     _check_not_withdrawn(serving, release_id, candidate)
     if not mine:
         _check_generation(serving, generation)
     seal_release(run, release_id, candidate, evaluation, verdict)
+    sign_release(run, release_id)
     offer = Offer(release_id, _read_back(run, release_id), candidate.place)
     start = checkpoint.started(run)
     change = Change(RELEASE, who, why, run.run_id, start.allowed if start else ())
@@ -90,7 +90,7 @@ def _read_back(run: Run, release_id: str) -> str:
     run.scratch.mkdir(parents=True, exist_ok=True)
     manifest_sha256 = manifest_sum(run.store, release_id)
     with tempfile.TemporaryDirectory(prefix="read-back-", dir=run.scratch) as cache:
-        load_release(run.store, release_id, Path(cache), manifest_sha256)
+        load_release(run.store, release_id, Path(cache), manifest_sha256, _own_key(run))
     return manifest_sha256
 
 
@@ -119,6 +119,21 @@ def seal_release(run: Run, release_id: str, candidate: Manifest, evaluation: Man
         "run_id": run.run_id,
     }
     return draft.seal(dict(candidate.counts), facts)
+
+
+def sign_release(run: Run, release_id: str) -> None:
+    """Sign a sealed release with the collection's key, where it has one and the release is not signed yet.
+
+    Raises `ReleaseRefused` when another key signed it, and `InputError` when the key cannot be used.
+    """
+    if key := signing.key_of(run):
+        body = run.store.read(f"{layout.release(release_id)}/{MANIFEST}").body
+        signing.sign(run.store, release_id, body, key)
+
+
+def _own_key(run: Run) -> signing.Trusted | None:
+    key = signing.key_of(run)
+    return signing.Trusted({key.key_id: key.public}) if key else None
 
 
 def _check(candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> None:

@@ -105,6 +105,13 @@ class ObjectStore(ABC):
     def scoped(self, prefix: str) -> ObjectStore:
         """The same store with every key below `prefix`."""
 
+    def refuses_damage(self, key: str) -> bool | None:
+        """Whether the store refuses a write to `key` whose declared checksum is wrong; None where none is declared.
+
+        A store that accepts it keeps a few bytes at `key`.
+        """
+        return None
+
     def local_path(self, key: str) -> Path | None:
         """The object's own path where the store is a folder of this machine, else None. Never write to it."""
         return None

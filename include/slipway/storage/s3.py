@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
+from botocore.exceptions import ClientError
 
 from slipway.errors import (
     ConflictError,
@@ -25,13 +28,14 @@ from slipway.storage.base import Abandoned, ObjectInfo, ObjectStore, Versioned
 from slipway.storage.files import open_local, os_errors_explained, replacing, sync_folder
 from slipway.storage.keys import check_key, check_prefix, join_key
 from slipway.storage.s3_client import endpoint_of, make_client
-from slipway.storage.s3_errors import s3_errors_explained
+from slipway.storage.s3_errors import LIBRARY_ERRORS, explain_s3_error, s3_errors_explained
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 _PART_BYTES = 16 << 20
 _CONDITIONAL_ATTEMPTS = 3
+_DAMAGED = {"BadDigest", "InvalidDigest"}  # what stores answer to bytes that are not those of their checksum
 _ENCRYPTION_SETTINGS = {"ServerSideEncryption", "SSEKMSKeyId"}
 _TRANSFER = TransferConfig(
     multipart_threshold=_PART_BYTES,
@@ -71,6 +75,18 @@ class S3Store(ObjectStore):
         with s3_errors_explained(f"cannot read {key!r}", self._place):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
             return Versioned(answer["Body"].read(), _unquoted(answer["ETag"]))
+
+    def read_if_changed(self, key: str, version: str) -> Versioned | None:
+        """See `ObjectStore.read_if_changed`: the store sends no body while the ETag is the same."""
+        with s3_errors_explained(f"cannot read {key!r}", self._place):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key), IfNoneMatch=f'"{version}"')
+            except ClientError as error:
+                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 304:
+                    return None
+                raise
+            found = Versioned(answer["Body"].read(), _unquoted(answer["ETag"]))
+        return None if found.version == version else found  # of a store that leaves the condition out of account
 
     def put(self, key: str, body: bytes) -> None:
         """See `ObjectStore.put`."""
@@ -169,6 +185,21 @@ class S3Store(ObjectStore):
         except ObjectMissing:
             return False
         return True
+
+    def refuses_damage(self, key: str) -> bool:
+        """See `ObjectStore.refuses_damage`; what is declared is the Content-MD5 of other bytes."""
+        wrong = base64.b64encode(hashlib.md5(b"other bytes", usedforsecurity=False).digest()).decode()
+        try:
+            self._client.put_object(
+                Bucket=self._bucket, Key=self._key(key), Body=b"these bytes", ContentMD5=wrong, **self._encryption
+            )
+        except ClientError as error:
+            if error.response["Error"].get("Code") in _DAMAGED:
+                return True
+            raise explain_s3_error(error, f"cannot write {key!r}", self._place) from error
+        except LIBRARY_ERRORS as error:
+            raise explain_s3_error(error, f"cannot write {key!r}", self._place) from error
+        return False
 
     def _key(self, key: str) -> str:
         return join_key(self._prefix, check_key(key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,3 +65,18 @@ def moment(value: Any) -> str:
 def is_number(value: Any) -> bool:
     """Whether `value` is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """`value` where it is a mapping, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def sequence(value: Any) -> Sequence[Any]:
+    """`value` where it is a list, else an empty one."""
+    return value if isinstance(value, list | tuple) else []
+
+
+def mappings(value: Any) -> list[Mapping[str, Any]]:
+    """The mappings in a list; none where `value` is no list."""
+    return [row for row in sequence(value) if isinstance(row, Mapping)]

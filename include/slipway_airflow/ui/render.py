@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from slipway_airflow.ui import formats, view
+from slipway_airflow.ui import formats, view, view_releases
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -49,8 +49,11 @@ def releases_page(collections: list[dict[str, Any]]) -> str:
     sections = [
         {
             **one,
-            "rows": [view.release_row(row, one.get("withdrawn", {})) for row in one.get("releases", [])],
-            "changes": [view.change_row(change) for change in one.get("changes", [])],
+            "rows": [view_releases.release_row(row, one.get("withdrawn", {})) for row in one.get("releases", [])],
+            "shift": view_releases.shift_line(one.get("shift")),
+            "readers": [view_releases.reader_row(reader) for reader in one.get("readers", [])],
+            "unreadable": one.get("unreadable", []),
+            "changes": [view_releases.change_row(change) for change in one.get("changes", [])],
         }
         for one in collections
     ]

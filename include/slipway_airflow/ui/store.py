@@ -57,7 +57,10 @@ def read_run(collection: str, run_id: str) -> dict[str, Any]:
 
 
 def read_collections(names: list[str]) -> list[dict[str, Any]]:
-    """Releases and last changes of each collection, or its `error`. A store that did not answer is asked once."""
+    """Releases, the shift under way, readers and last changes of each collection, or its `error`.
+
+    A store that did not answer is asked once.
+    """
     silent: dict[str, str] = {}
     return [_read_collection(name, silent) for name in names]
 
@@ -77,10 +80,13 @@ def _read_collection(name: str, silent: dict[str, str]) -> dict[str, Any]:
 
 def _releases(store: ObjectStore) -> dict[str, Any]:
     from slipway.serving.catalogue import list_releases
+    from slipway.serving.readers import list_readers, shift_under_way
 
     serving, _ = read_serving(store)
     return {
         **list_releases(store),
+        "shift": shift_under_way(serving),
+        **list_readers(store, serving),
         "withdrawn": {name: one.why for name, one in serving.withdrawn.items()},
         "changes": _changes(store, serving),
     }
@@ -110,6 +116,9 @@ def _change(serving: Serving) -> dict[str, Any]:
         "why": made.why if made else None,
         "run_id": made.run_id if made else None,
         "allowed": list(made.allowed) if made else [],
+        "from_release": made.from_release if made else None,
+        "to_release": made.to_release if made else None,
+        "percent": serving.shift.percent if serving.shift else None,
         "live": live.release_id if live else None,
     }
 
@@ -142,14 +151,16 @@ def _told(sealed: list[Manifest]) -> dict[str, Any]:
 
 
 def _standing(store: ObjectStore, release_id: Any) -> dict[str, Any] | None:
-    """Where a run's release stands now: "live", "standby", "withdrawn" or "retained"."""
+    """Where a run's release stands now: "live", "trial", "standby", "withdrawn" or "retained"."""
     if not isinstance(release_id, str):
         return None
     serving, _ = read_serving(store)
-    live, standby = serving.live_release, serving.standby_release
+    live, standby, trial = serving.live_release, serving.standby_release, serving.trial
     state = "retained"
     if live and live.release_id == release_id:
         state = "live"
+    elif trial and trial.release_id == release_id:
+        state = "trial"
     elif release_id in serving.withdrawn:
         state = "withdrawn"
     elif standby and standby.release_id == release_id:

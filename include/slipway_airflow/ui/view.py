@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from slipway.cleaning.reasons import MEANINGS
@@ -14,10 +13,12 @@ from slipway_airflow.ui.formats import (
     count,
     duration,
     is_number,
+    mapping,
+    mappings,
     milliseconds,
     minutes,
-    moment,
     number,
+    sequence,
     share,
     size,
 )
@@ -41,6 +42,7 @@ NOTHING_CHANGED = "Nothing was embedded, and the live release is what this run w
 CHANGES = ("added", "changed", "deleted", "unchanged")
 STANDINGS = {
     "live": "It is live now.",
+    "trial": "It is on trial now: readers give it a share of the requests.",
     "standby": "It is on standby now, ready for a rollback.",
     "retained": "It is not live any more.",
 }
@@ -51,22 +53,23 @@ def run_page(result: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "headline": headline(result),
         "tiles": _tiles(result),
-        "gates": sorted(map(_gate, _rows(result.get("gates"))), key=lambda gate: gate["passed"]),
-        "failed": _rows(result.get("failed")),
+        "gates": sorted(map(_gate, mappings(result.get("gates"))), key=lambda gate: gate["passed"]),
+        "failed": mappings(result.get("failed")),
         "allowed": allowed(result.get("allowed")),
         "full": result.get("full") is True,
-        "plan": plan_rows(_mapping(result.get("plan"))),
-        "sources": [_source(one) for one in _rows(result.get("sources"))],
+        "plan": plan_rows(mapping(result.get("plan"))),
+        "sources": [_source(one) for one in mappings(result.get("sources"))],
         "documents": _documents(result),
         "rejected": _rejected(result),
         "vectors": _vectors(result),
-        "index": _index(_mapping(result.get("index"))),
-        "built": _update(_mapping(_mapping(result.get("index")).get("update"))),
-        "reconciled": [(name, count(value)) for name, value in _mapping(result.get("reconciled")).items()],
-        "metrics": _metrics(_mapping(result.get("metrics"))),
-        "slices": _slices(_mapping(result.get("by_slice"))),
-        "judged_missing": _first([str(one) for one in _list(result.get("judged_missing"))]),
-        "seconds": _seconds(_mapping(result.get("seconds"))),
+        "index": _index(mapping(result.get("index"))),
+        "built": _update(mapping(mapping(result.get("index")).get("update"))),
+        "reconciled": [(name, count(value)) for name, value in mapping(result.get("reconciled")).items()],
+        "metrics": _metrics(mapping(result.get("metrics"))),
+        "shift": [_step(one) for one in mappings(result.get("shift"))],
+        "slices": _slices(mapping(result.get("by_slice"))),
+        "judged_missing": _first([str(one) for one in sequence(result.get("judged_missing"))]),
+        "seconds": _seconds(mapping(result.get("seconds"))),
     }
 
 
@@ -93,7 +96,7 @@ def headline(result: Mapping[str, Any]) -> dict[str, str]:
 
 def allowed(names: Any) -> str:
     """What a run was allowed although a breaker or a budget forbade it: "deletes, over budget"."""
-    return ", ".join(str(name).replace("_", " ") for name in _list(names))
+    return ", ".join(str(name).replace("_", " ") for name in sequence(names))
 
 
 def plan_rows(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -122,39 +125,17 @@ def standing(found: Mapping[str, Any] | None) -> str:
     if not found:
         return ""
     if found["state"] == "withdrawn":
-        return f"It was rolled back: {found['why']}"
+        return f"It was withdrawn: {found['why']}"
     said = STANDINGS[found["state"]]
     return said if found["state"] == "live" or not found["live"] else f"{said} Live is {found['live']}."
 
 
-def release_row(release: Mapping[str, Any], withdrawn: Mapping[str, Any]) -> dict[str, Any]:
-    """One release of a collection's table."""
-    metrics = _mapping(release.get("metrics"))
-    state = release.get("state")
+def _step(step: Mapping[str, Any]) -> dict[str, str]:
+    """One share of a shift."""
     return {
-        **release,
-        "state": state or "retained",
-        "note": withdrawn.get(str(release.get("release_id")), "") if state == "withdrawn" else "",
-        "documents": count(release.get("documents")),
-        "vectors": count(release.get("vectors")),
-        "size": size(release.get("bytes")),
-        "recall": share(metrics.get("recall_at_10")),
-        "ndcg": share(metrics.get("ndcg_at_10")),
-        "hit_rate": share(metrics.get("hit_rate_at_10")),
-        "p95": milliseconds(metrics.get("p95_ms")),
-    }
-
-
-def change_row(change: Mapping[str, Any]) -> dict[str, Any]:
-    """One change of serving.json. A run that its reason names already, in Airflow's spelling, is not named twice."""
-    run_id, why = str(change.get("run_id") or ""), str(change.get("why") or "")
-    named = run_id and run_id in re.sub(r"[^A-Za-z0-9_-]", "-", why)
-    return {
-        **change,
-        "at": moment(change.get("at")),
-        "why": why,
-        "run_id": "" if named else run_id,
-        "allowed": allowed(change.get("allowed")),
+        "percent": f"{count(step.get('percent'))} %",
+        **{name: count(step.get(name)) for name in ("readers", "queries", "errors")},
+        **{name: milliseconds(step.get(name)) for name in ("p95_ms", "live_p95_ms")},
     }
 
 
@@ -163,7 +144,7 @@ def _first(names: list[str]) -> dict[str, Any]:
 
 
 def _tiles(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    metrics, seconds = _mapping(result.get("metrics")), _numbers(_mapping(result.get("seconds")))
+    metrics, seconds = mapping(result.get("metrics")), _numbers(mapping(result.get("seconds")))
     tiles = [
         ("documents", count(result.get("documents"))),
         ("recall@10", share(metrics.get("recall_at_10"))),
@@ -184,7 +165,7 @@ def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
 def _documents(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "documents_in" not in result:
         return []
-    rejected = _numbers(_mapping(result.get("rejected")))
+    rejected = _numbers(mapping(result.get("rejected")))
     rows = [
         ("rows", count(result["documents_in"])),
         ("rejected", count(sum(rejected.values()))),
@@ -194,7 +175,7 @@ def _documents(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _rejected(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    rejected = _numbers(_mapping(result.get("rejected")))
+    rejected = _numbers(mapping(result.get("rejected")))
     ordered = sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
     return [(reason, count(number), MEANINGS.get(reason, "")) for reason, number in ordered]
 
@@ -214,7 +195,7 @@ def _index(index: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("vectors", f"{count(index.get('vectors'))} × {count(index.get('dimension'))}"),
         ("size", size(index.get("bytes"))),
     ]
-    if parameters := _mapping(index.get("parameters")):
+    if parameters := mapping(index.get("parameters")):
         rows.append(("search parameters", ", ".join(f"{name} = {value}" for name, value in parameters.items())))
     if index.get("parameters_reason"):
         rows.append(("set because", str(index["parameters_reason"])))
@@ -242,7 +223,7 @@ def _update(update: Mapping[str, Any]) -> dict[str, Any]:
     if update.get("kind") == "updated":
         rows += [(f"vectors {name}", count(update.get(name))) for name in ("added", "removed")]
     rows.append(("because", str(update.get("reason", NONE))))
-    return {"rows": rows, "triggers": [_trigger(one) for one in _rows(update.get("triggers"))]}
+    return {"rows": rows, "triggers": [_trigger(one) for one in mappings(update.get("triggers"))]}
 
 
 def _trigger(trigger: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,7 +245,7 @@ def _metrics(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _slices(by_slice: Mapping[str, Any]) -> dict[str, Any]:
-    named = {str(name): _mapping(values) for name, values in by_slice.items()}
+    named = {str(name): mapping(values) for name, values in by_slice.items()}
     columns = sorted({str(metric) for values in named.values() for metric in values}, key=lambda m: _place(m, METRICS))
     rows = [(name, [share(values.get(metric)) for metric in columns]) for name, values in named.items()]
     return {"columns": columns, "rows": rows}
@@ -292,15 +273,3 @@ def _meaning(metric: str) -> str:
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {str(name): value for name, value in values.items() if is_number(value)}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else []
-
-
-def _rows(value: Any) -> list[Mapping[str, Any]]:
-    return [row for row in _list(value) if isinstance(row, Mapping)]

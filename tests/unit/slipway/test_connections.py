@@ -6,7 +6,7 @@ import traceback
 import pytest
 from sqlalchemy.engine import make_url
 
-from slipway.connections import Fields, environment_connections, sqlalchemy_url
+from slipway.connections import Fields, environment_connections, environment_secrets, sqlalchemy_url
 from slipway.errors import ConnectionMissing, InputError
 
 PASSWORD = "pa:ss/w@rd %41?&#"
@@ -100,3 +100,21 @@ def test_a_connection_never_shows_its_secrets(monkeypatch: pytest.MonkeyPatch) -
 
     assert "s3cr3t" not in repr(connection) + str(connection) + repr(fields)
     assert "s3cr3t" in sqlalchemy_url(fields)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['{"conn_type": "generic", "password": "ab/c+d="}', "generic://:ab%2Fc%2Bd%3D@", "generic://:ab%2Fc%2Bd=@nowhere"],
+)
+def test_a_secret_is_the_password_of_a_connection_of_any_type(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SIGNING_KEY", value)
+    assert environment_secrets("signing_key") == "ab/c+d="
+
+
+def test_a_connection_without_a_password_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SIGNING_KEY", '{"conn_type": "generic", "host": "h"}')
+    with pytest.raises(InputError, match="'signing_key' has no password"):
+        environment_secrets("signing_key")
+    monkeypatch.delenv("AIRFLOW_CONN_SIGNING_KEY")
+    with pytest.raises(ConnectionMissing, match="AIRFLOW_CONN_SIGNING_KEY"):
+        environment_secrets("signing_key")

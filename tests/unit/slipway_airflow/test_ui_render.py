@@ -2,7 +2,7 @@
 
 import pytest
 
-from slipway_airflow.ui import formats, render, view
+from slipway_airflow.ui import formats, render, view, view_releases
 from tests.unit.slipway.results import PLAN, SOURCES, UPDATE
 from tests.unit.slipway_airflow.results import HOSTILE, whole_result
 
@@ -176,7 +176,7 @@ def test_a_run_that_failed_before_its_report_says_what_there_is():
         (None, ""),
         ({"state": "live", "live": "r1", "why": None}, "It is live now."),
         ({"state": "retained", "live": "r2", "why": None}, "It is not live any more. Live is r2."),
-        ({"state": "withdrawn", "live": "r2", "why": "bad"}, "It was rolled back: bad"),
+        ({"state": "withdrawn", "live": "r2", "why": "bad"}, "It was withdrawn: bad"),
     ],
 )
 def test_where_a_release_stands(found, sentence):
@@ -205,8 +205,8 @@ def test_a_long_list_is_cut():
 def test_a_run_that_its_reason_names_is_not_named_twice():
     why = "run scheduled__2026-11-21T02:15:00+00:00 of pydocs__nightly"
     change = {"at": "2026-11-21T02:20:00+00:00", "why": why, "run_id": "scheduled__2026-11-21T02-15-00-00-00"}
-    assert view.change_row(change)["run_id"] == ""
-    assert view.change_row({**change, "why": "by hand"})["run_id"] == change["run_id"]
+    assert view_releases.change_row(change)["run_id"] == ""
+    assert view_releases.change_row({**change, "why": "by hand"})["run_id"] == change["run_id"]
 
 
 def test_stages_stand_in_the_order_of_the_work():

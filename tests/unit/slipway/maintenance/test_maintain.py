@@ -228,6 +228,16 @@ def test_orphans_go_after_a_day_and_not_before(history: History) -> None:
     assert_sound(history)
 
 
+def test_a_releases_signature_is_no_orphan_even_beside_one(history: History) -> None:
+    made = history.night([1])["release"]
+    signature = f"{made.place}/signature.json"
+    history.store.put(signature, b"{}")
+    history.store.put(f"{made.place}/ffff/index.faiss", b"of an attempt that was killed")
+    history.pass_days(2)
+    assert by_kind(maintain(history.run())) == {"orphans": 1}
+    assert history.store.exists(signature)
+
+
 def test_what_killed_writes_left_goes_after_a_day(history: History) -> None:
     now = datetime.now(UTC)
     history.store.abandon("a/b", b"12345", now - timedelta(hours=25))

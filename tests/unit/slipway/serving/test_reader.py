@@ -21,7 +21,7 @@ from slipway.manifest import load
 from slipway.rollback import roll_back
 from slipway.serving.catalogue import list_releases
 from slipway.serving.loading import load_release, read_release_manifest
-from slipway.serving.reader import Reader, default_cache
+from slipway.serving.reader import Reader
 from slipway.storage import LocalStore, ObjectStore
 from tests.support.encoders import FakeEncoder
 from tests.support.memory_store import MemoryStore
@@ -74,16 +74,6 @@ def test_a_reader_opens_a_url(tmp_path: Path) -> None:
             assert prefix_of(reader.search(unit_vectors(1)[0])) == "seed2"
     with serving.open(store.url, first.release_id) as reader:
         assert prefix_of(reader.search(unit_vectors(1)[0])) == "seed1"
-
-
-def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SLIPWAY_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    assert default_cache() == Path("~/.cache/slipway").expanduser()
-    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert default_cache() == Path("/xdg/slipway")
-    monkeypatch.setenv("SLIPWAY_CACHE", "~/mine")
-    assert default_cache() == Path("~/mine").expanduser()
 
 
 def test_nothing_released_says_so(store: ObjectStore, tmp_path: Path) -> None:
@@ -221,7 +211,7 @@ def encoders(monkeypatch: pytest.MonkeyPatch) -> list[Encoder]:
     class Described(Model):
         fingerprint = "e" * 16  # type: ignore[assignment]
 
-    def load_encoder(encoder: Encoder, device: str = "auto") -> Any:
+    def load_encoder(encoder: Encoder, device: str = "auto", fingerprint: str | None = None) -> Any:
         loaded.append(encoder)
         return FakeEncoder(Described(encoder, Path("/model")))
 
@@ -250,17 +240,28 @@ def test_an_encoder_of_another_vector_space_is_refused(tmp_path: Path, encoders:
     assert reader.search(unit_vectors(1)[0])
 
 
-def test_after_a_refresh_to_another_encoder_texts_are_refused_and_not_mixed(
+def test_a_release_whose_texts_cannot_be_encoded_here_does_not_replace_one_that_answers_texts(
     tmp_path: Path, encoders: list[Encoder]
 ) -> None:
     run = a_run(MemoryStore(), tmp_path / "scratch")
     publish(run, seed=1)
     reader = Reader(run.store, tmp_path / "cache")
-    reader.search("words")
+    found = reader.search("words")
     publish(again(run, "run-2"), seed=2, encoder="f" * 16)
-    reader.refresh()
     with pytest.raises(EncoderError):
-        reader.search("words")
+        reader.refresh()
+    assert reader.search("words") == found
+    assert "install the same model" in reader.metrics().refused[0].why
+
+
+def test_a_reader_of_vectors_needs_no_encoder_for_a_new_release(tmp_path: Path, encoders: list[Encoder]) -> None:
+    run = a_run(MemoryStore(), tmp_path / "scratch")
+    publish(run, seed=1)
+    reader = Reader(run.store, tmp_path / "cache")
+    publish(again(run, "run-2"), seed=2, encoder="f" * 16)
+    assert reader.refresh()
+    assert prefix_of(reader.search(unit_vectors(1)[0])) == "seed2"
+    assert encoders == []
 
 
 @pytest.mark.parametrize("query", ["", "  ", "\n\t"])

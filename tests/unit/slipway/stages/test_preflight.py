@@ -183,3 +183,12 @@ def test_a_damaged_live_release_is_named(run: Run) -> None:
     run.store.put("serving.json", b"{")
     with pytest.raises(CorruptObject, match=r"serving.json is not one that this version can read"):
         preflight(run)
+
+
+def test_a_signing_key_that_cannot_be_used_is_found_before_any_work(run: Run) -> None:
+    signing = replace(changed(run, release={"signing": "signing_key"}), secrets=lambda _name: "no key")
+    with pytest.raises(InputError, match=r"release\.signing.*'signing_key'.*32 bytes in base64"):
+        preflight(signing)
+    with pytest.raises(ConnectionMissing, match=r"release\.signing"):
+        preflight(changed(run, release={"signing": "signing_key"}))
+    assert list(run.store.list("runs/")) == []

@@ -1,0 +1,74 @@
+"""Whether the model on this machine makes the vectors that the live release was built with."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slipway.doctor.finding import Outcome, failed, passed
+from slipway.encoders import load_encoder
+from slipway.index import artifact
+from slipway.manifest import fetch
+from slipway.pointer import Slot, read_serving
+from slipway.run import Run
+from slipway.serving.loading import read_release_manifest
+
+if TYPE_CHECKING:
+    from slipway.encoders.base import TextEncoder, Vectors
+
+PROBES = ("a short text", "Another one, which is a little longer than the first; with punctuation.")
+LEAST_COSINE = 0.999
+_UNIT = 1e-3
+_INSTALL = (
+    "install the model that the live release was built with; or, if the new one is meant, allow the move to another "
+    "vector space for one run (--allow-encoder-change)"
+)
+
+
+def parity(run: Run) -> Outcome:
+    """Encode the live release's smoke query texts again and compare with its vectors; without one, probe the model."""
+    encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
+    if wrong := _unsound(encoder):
+        return failed(wrong, "correct the encoder file, or install the model again")
+    live = read_serving(run.store)[0].live_release
+    if live is None:
+        return passed(f"{encoder.fingerprint} on {encoder.device}: unit vectors of {encoder.dimension} numbers")
+    return _compared(run, encoder, live)
+
+
+def _unsound(encoder: TextEncoder) -> str:
+    """What is wrong with the vectors of two probes, if anything."""
+    once, twice = encoder.encode_queries(PROBES), encoder.encode_queries(PROBES)
+    if once.shape != (len(PROBES), encoder.dimension):
+        return f"{encoder.fingerprint} makes vectors of {once.shape[-1]} numbers, configured are {encoder.dimension}"
+    norms = np.linalg.norm(once, axis=1)
+    if not np.allclose(norms, 1, atol=_UNIT):
+        return f"{encoder.fingerprint} makes vectors of length {norms.min():.3f} to {norms.max():.3f}, not of length 1"
+    if (least := _least_cosine(once, twice)) < LEAST_COSINE:
+        return f"{encoder.fingerprint} gives one text two vectors (cosine {least:.4f})"
+    return ""
+
+
+def _compared(run: Run, encoder: TextEncoder, live: Slot) -> Outcome:
+    release = read_release_manifest(run.store, live.release_id, live.manifest_sha256)
+    both = f"release {live.release_id} was built by {release.facts['encoder']}, the model here is {encoder.fingerprint}"
+    if release.facts["encoder"] != encoder.fingerprint:
+        return failed(both, _INSTALL)
+    smoke = json.loads(fetch(run.store, release.one(artifact.SMOKE), run.scratch / "smoke").read_bytes())
+    told = [query for query in smoke if query["text"]]
+    if not told:
+        return passed(f"{encoder.fingerprint} on {encoder.device}, the live release's; its smoke queries have no text")
+    stored = np.asarray([query["vector"] for query in told], dtype=np.float32)
+    least = _least_cosine(encoder.encode_queries([query["text"] for query in told]), stored)
+    if least < LEAST_COSINE:
+        return failed(f"{both}: the same text has cosine {least:.4f} to its stored vector", _INSTALL)
+    return passed(f"{encoder.fingerprint} on {encoder.device}: cosine {least:.4f} or more on {len(told)} smoke queries")
+
+
+def _least_cosine(one: Vectors, other: Vectors) -> float:
+    if one.shape != other.shape:
+        return -1.0
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return float(np.min(np.sum(one * other, axis=1) / np.maximum(lengths, 1e-12)))
