@@ -53,6 +53,7 @@ class Following:
         self.troubles = Troubles()
         self.served: Served | None = None
         self._is_closed = False
+        self._settled: tuple[int, str] | None = None  # generation and nonce that the cache was last put in order for
         self.loads = 0
         self.generation = 0  # of serving.json that was acted on, by loading or refusing all that it names
         self.polled_at: str | None = None
@@ -120,8 +121,12 @@ class Following:
     def close(self) -> None:
         """Serve nothing any more; a load under way is thrown away."""
         with self._swapping:
-            self._is_closed = True
-            self.served = None
+            self.abandon()
+
+    def abandon(self) -> None:
+        """As `close`, in a forked process, where no other thread is and a lock may be held for ever."""
+        self._is_closed = True
+        self.served = None
 
     def _reach(self, *, retry: bool) -> list[Exception]:
         """Come as near to the state seen as can be: at once with what is loaded, then release by release."""
@@ -224,16 +229,18 @@ class Following:
         self._refusals = {name: refusal for name, refusal in self._refusals.items() if name in asked}
 
     def _settle(self) -> None:
-        """Put the cache in order, once what is wanted is served."""
+        """Put the cache in order once what is wanted is served; what fails is tried again at the next step."""
         wanted, served = self.pointer.serving, self.served
         if wanted is None or served is None or not is_remote(self._store):
             return
         holds = {held.release_id for held in served.held}
         with self.troubles.noted("cache"):
             self._cache.touch(holds)
-            if self.pointer.is_confirmed and _of([served.live], wanted.live_release):
+            is_new = self._settled != (wanted.generation, wanted.nonce)
+            if is_new and self.pointer.is_confirmed and _of([served.live], wanted.live_release):
                 self.pointer.remember(self._cache)
                 self._cache.evict(holds | set(wanted.named))
+                self._settled = (wanted.generation, wanted.nonce)
 
     def _open_kept(self, error: Exception) -> None:
         """Serve the release that was live when the store was last heard. Raises `StoreUnreachable` where that fails."""

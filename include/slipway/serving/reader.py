@@ -20,6 +20,7 @@ from slipway.errors import InputError
 from slipway.serving.acknowledging import LEAST_SECONDS, Acknowledging, default_name, versions
 from slipway.serving.cache import Cache, default_cache, folder_of
 from slipway.serving.following import Following
+from slipway.serving.forks import abandon_in_children
 from slipway.serving.held import Queries
 from slipway.serving.loading import LoadedRelease
 from slipway.serving.metrics import ReaderMetrics
@@ -36,8 +37,8 @@ class Reader:
     """Serves one collection from its store. Use `slipway.serving.open`, or as a context manager.
 
     A release is swapped in whole, after its checksums and smoke queries; a search uses one release from start to end.
-    Searching, `metrics` and `close` are safe from any thread; `refresh` and `poll` wait for each other. A process that
-    forks must open its readers after the fork.
+    Searching, `metrics` and `close` are safe from any thread; `refresh` and `poll` wait for each other. A reader that
+    follows is of no use in a process that is forked from its own: open one there.
     """
 
     def __init__(
@@ -57,13 +58,14 @@ class Reader:
         self._acknowledging: Acknowledging | None = None
         self._pinned = release_id
         self._repeating: list[Repeating] = []
-        self._is_closed = False
+        self._closed = ""  # or why
+        acknowledged_as = check_name(name or default_name()) if follow is not None and acknowledge else None
         if release_id is not None:
             self._following.open_pinned(release_id)
         else:
             self._following.open()
         if follow is not None:
-            self._start(store, follow, check_name(name or default_name()) if acknowledge else None, clock)
+            self._start(store, follow, acknowledged_as, clock)
 
     def _start(self, store: ObjectStore, follow: float, name: str | None, clock: Callable[[], float]) -> None:
         if name is not None:
@@ -74,6 +76,7 @@ class Reader:
             # apart from the polls, as one may load for minutes
             self._repeating.append(Repeating("slipway-acknowledge", every / 4, self._acknowledging.renew))
         self._repeating.append(Repeating("slipway-follow", follow, self.poll))
+        abandon_in_children(self)
 
     @property
     def release(self) -> LoadedRelease:
@@ -107,7 +110,7 @@ class Reader:
         What fails is told by `metrics` and by the acknowledgement. A refused release is left alone until serving.json
         changes, or some minutes have passed.
         """
-        if self._is_closed or self._pinned is not None:
+        if self._closed or self._pinned is not None:
             return False
         changed = self._following.poll()
         if self._acknowledging:
@@ -181,15 +184,17 @@ class Reader:
         )
 
     def _told(self) -> Acknowledgement:
-        served, following, acknowledging = self._served(), self._following, self._acknowledging
+        following, acknowledging = self._following, self._acknowledging
         assert acknowledging is not None
+        generation = following.generation  # read first: what is told beside it is then at least as new
+        served = self._served()
         return Acknowledgement(
             reader=acknowledging.name,
             host=socket.gethostname(),
             pid=os.getpid(),
             at=utc_now(),
             every_seconds=acknowledging.every_seconds,
-            generation=following.generation,
+            generation=generation,
             live=served.live.release_id,
             trial=served.trial.release_id if served.trial else None,
             percent=served.percent,
@@ -201,19 +206,24 @@ class Reader:
     def _served(self) -> Served:
         served = self._following.served
         if served is None:
-            raise InputError("this reader is closed; open another one with slipway.serving.open")
+            raise InputError(f"this reader {self._closed}; open another one with slipway.serving.open")
         return served
 
     def close(self) -> None:
         """Stop following, withdraw the acknowledgement, and let the releases go when their last searches end."""
-        if self._is_closed:
+        if self._closed:
             return
-        self._is_closed = True
+        self._closed = "is closed"
         for repeating in self._repeating:
             repeating.stop(_STOP_SECONDS)
         if self._acknowledging:
             self._acknowledging.withdraw()
         self._following.close()
+
+    def abandon(self) -> None:
+        """Be closed, in a forked process: nothing is stopped or withdrawn there, as all that is the parent's."""
+        self._closed = "was opened before this process was forked"
+        self._following.abandon()
 
     def __enter__(self) -> Reader:
         return self
