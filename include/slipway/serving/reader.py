@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -207,6 +207,7 @@ def open_reader(
     name: str | None = None,
     acknowledge: bool = True,
     public_key: str | None = None,
+    encryption: Mapping[str, str] | None = None,
 ) -> Reader:
     """A reader of the collection at `url` (`<store root>/<collection>`), on its live release or on a given one.
 
@@ -215,13 +216,14 @@ def open_reader(
     Without `follow` it stays with what it opened until `refresh`. `cache` (default: SLIPWAY_CACHE) keeps releases of
     remote stores; where the store does not answer, the release that was live last is opened from there. `public_key`
     (else SLIPWAY_PUBLIC_KEY) is base64, or several with commas between: only releases that one of them signed are
-    served then.
+    served then. `encryption` goes with the acknowledgements that are written to S3, as `release.encryption` of the
+    collection file does with what runs write there.
 
     Raises `ReleaseRefused` when nothing is released, `UntrustedRelease`, `CorruptObject`, `ObjectMissing`,
     `StoreUnreachable`, and `InputError`.
     """
     trusted = trusted_here(public_key)
-    store = open_store(url)
+    store = open_store(url, encryption=encryption)
     folder = folder_of(Path(cache or default_cache()), store.url)
     return Reader(store, folder, release_id, follow=follow, name=name, acknowledge=acknowledge, trusted=trusted)
 
