@@ -256,7 +256,7 @@ def swap_serving(store: ObjectStore, change: Change, make: Callable[[Serving], S
     current, version = read_serving(store)
     made = make(current)
     _check_none_retired(made)
-    _record(store, current)  # of a process that died between its swap and its audit record
+    record(store, current)  # of a process that died between its swap and its audit record
     after = replace(
         made,
         generation=current.generation + 1,
@@ -272,7 +272,7 @@ def swap_serving(store: ObjectStore, change: Change, make: Callable[[Serving], S
             f"{change.action}. Look at what is live now (slipway releases), then run it again"
         ) from error
     with suppress(OperationError):  # the swap is done, and the next one records it if this cannot
-        _record(store, after)
+        record(store, after)
     return after
 
 
@@ -294,7 +294,8 @@ def _with_releases(change: Change, before: Serving, after: Serving) -> Change:
     )
 
 
-def _record(store: ObjectStore, serving: Serving) -> None:
+def record(store: ObjectStore, serving: Serving) -> None:
+    """Write the audit record of a state, unless it is there. Generation 0 has none."""
     if serving.generation == 0:
         return
     try:

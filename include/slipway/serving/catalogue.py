@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from slipway import layout
+from slipway.errors import CorruptObject, ObjectMissing
 from slipway.manifest import MANIFEST, Manifest, find
 from slipway.pointer import Serving, read_serving
 from slipway.serving.loading import read_release_manifest
@@ -34,6 +37,22 @@ def named_releases(store: ObjectStore) -> dict[str, Manifest]:
         if found is not None:
             named[release_id] = found
     return named
+
+
+def manifest_sums(store: ObjectStore, wanted: Collection[str]) -> dict[str, str]:
+    """SHA-256 of these releases' manifests, as serving.json and the audit trail tell them: newest record first.
+
+    A release that never stood in a slot is not among them. Records that cannot be read are passed over.
+    """
+    sums: dict[str, str] = {}
+    keys = sorted((info.key for info in store.list(layout.AUDIT)), reverse=True)
+    for key in (layout.SERVING, *keys):
+        if set(wanted) <= set(sums):
+            break
+        with suppress(CorruptObject, ObjectMissing):
+            named = Serving.from_json(store.read(key).body).named
+            sums |= {one: named[one].manifest_sha256 for one in set(wanted).intersection(named) - set(sums)}
+    return sums
 
 
 def _entry(manifest: Manifest, serving: Serving) -> dict[str, Any]:
