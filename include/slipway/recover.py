@@ -80,7 +80,8 @@ def sound_or_lost(store: ObjectStore) -> Serving | Lost:
     if serving.generation >= recorded:
         return serving
     return Lost(
-        version, f"{layout.SERVING} is at generation {serving.generation}, the audit trail at {recorded}, which is newer"
+        version,
+        f"{layout.SERVING} is at generation {serving.generation}, the audit trail at {recorded}, which is newer",
     )
 
 
@@ -91,7 +92,9 @@ def _damaged(store: ObjectStore, why: str) -> Lost:
         return Lost(None, why)
     schema = _field(found.body, "schema")
     if schema is not None and schema > pointer.SCHEMA:
-        raise ReleaseRefused(f"{why}: a newer version of Slipway wrote it. Upgrade this one; nothing is to be recovered")
+        raise ReleaseRefused(
+            f"{why}: a newer version of Slipway wrote it. Upgrade this one; nothing is to be recovered"
+        )
     return Lost(found.version, why)
 
 

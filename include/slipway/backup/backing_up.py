@@ -106,9 +106,7 @@ def back_up_all(source: ObjectStore, target: ObjectStore, scratch: Path, trusted
     copied = copy_audit(source, target) + copy_everything(Copying(source, target, scratch), damaged)
     for slot in serving.named.values():
         check_whole(target, slot.release_id, slot.manifest_sha256)
-    made = index.entry(
-        layout.BACKED_UP_COLLECTION, serving, live.release_id, live.manifest_sha256, source, whole=True
-    )
+    made = index.entry(layout.BACKED_UP_COLLECTION, serving, live.release_id, live.manifest_sha256, source, whole=True)
     index.write(target, made)
     return _told(made, target, copied, damaged)
 
@@ -134,7 +132,9 @@ def copy_everything(copying: Copying, damaged: dict[str, str]) -> Copied:
 
 def _places(here: Mapping[str, ObjectInfo]) -> dict[str, list[str]]:
     """The sealed outputs among these objects, each with its keys."""
-    places: dict[str, list[str]] = {key.removesuffix(f"/{MANIFEST}"): [] for key in here if key.endswith(f"/{MANIFEST}")}
+    places: dict[str, list[str]] = {
+        key.removesuffix(f"/{MANIFEST}"): [] for key in here if key.endswith(f"/{MANIFEST}")
+    }
     for key in here:
         for folder in _above(key):
             if folder in places:

@@ -174,4 +174,3 @@ def _folder(scratch: Path) -> Iterator[Path]:
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="restore-", dir=scratch) as folder:
         yield Path(folder)
-

@@ -4,7 +4,7 @@ from slipway.backup import Restoring, back_up
 from slipway.pointer import read_serving
 from slipway.serving.reader import Reader
 from tests.support.memory_store import MemoryStore
-from tests.support.releases import a_run, publish, again, unit_vectors
+from tests.support.releases import a_run, again, publish, unit_vectors
 
 
 def test_thread(tmp_path: Path) -> None:
