@@ -114,8 +114,8 @@ def _proved(loaded: LoadedRelease, target: ObjectStore, manifest: Manifest) -> i
     )
     if found != said:
         raise CorruptObject(
-            f"release {found[0]} came back with {found[1]} documents and {found[2]} vectors; its manifest says {said[1]} "
-            f"and {said[2]}, of release {said[0]}"
+            f"release {found[0]} came back with {found[1]} documents and {found[2]} vectors; its manifest says "
+            f"{said[1]} and {said[2]}, of release {said[0]}"
         )
     body = target.read(manifest.one(artifact.SMOKE).key).body
     return run_smoke_queries(searcher, read_smoke_queries(body, searcher.dimension))

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from slipway import layout
-from slipway.errors import ConflictError, CorruptObject, ObjectMissing, OperationError, ReleaseRefused
-from slipway.storage.base import ObjectStore
+from slipway.errors import ConflictError, CorruptObject, ObjectMissing, OperationError, ReleaseRefused, StateUnknown
+from slipway.storage.base import ObjectStore, Versioned
 
 SCHEMA = 2
 _FIRST_SCHEMA = 1  # without shift, retired and the candidates of what was withdrawn: read, and written anew
@@ -235,16 +235,24 @@ def read_serving(store: ObjectStore) -> tuple[Serving, str | None]:
 
     Raises `CorruptObject` when it cannot be read, and when it is gone although the audit trail says that it was there.
     """
-    try:
-        found = store.read(layout.SERVING)
-    except ObjectMissing:
-        if any(True for _ in store.list(layout.AUDIT)):
+    found = _read(store)
+    if found is None and any(True for _ in store.list(layout.AUDIT)):
+        found = _read(store)  # the first release of all may have come in between
+        if found is None:
             raise CorruptObject(
                 f"{layout.SERVING} is not in {store.url}, although {layout.AUDIT} records changes of it: somebody "
                 f"deleted it; put the newest record back with slipway recover"
-            ) from None
+            )
+    if found is None:
         return Serving(), None
     return Serving.from_json(found.body), found.version
+
+
+def _read(store: ObjectStore) -> Versioned | None:
+    try:
+        return store.read(layout.SERVING)
+    except ObjectMissing:
+        return None
 
 
 def swap_serving(store: ObjectStore, change: Change, make: Callable[[Serving], Serving]) -> Serving:
@@ -256,7 +264,7 @@ def swap_serving(store: ObjectStore, change: Change, make: Callable[[Serving], S
     current, version = read_serving(store)
     made = make(current)
     _check_none_retired(made)
-    record(store, current)  # of a process that died between its swap and its audit record
+    _record(store, current)  # of a process that died between its swap and its audit record
     after = replace(
         made,
         generation=current.generation + 1,
@@ -264,16 +272,28 @@ def swap_serving(store: ObjectStore, change: Change, make: Callable[[Serving], S
         at=_now(),
         nonce=secrets.token_hex(8),
     )
-    try:
-        store.put_if(layout.SERVING, after.to_json(), version)
-    except ConflictError as error:
-        raise ReleaseRefused(
-            f"{layout.SERVING} was changed by somebody else at the same moment; nothing was changed by this "
-            f"{change.action}. Look at what is live now (slipway releases), then run it again"
-        ) from error
-    with suppress(OperationError):  # the swap is done, and the next one records it if this cannot
-        record(store, after)
+    write_state(store, after, version, change.action)
     return after
+
+
+def write_state(store: ObjectStore, after: Serving, version: str | None, action: str) -> None:
+    """Write a state in the place of the one at `version` (None: there is none), and its audit record.
+
+    Changes go through `swap_serving`; this is for what cannot be read and has to be put back. Raises as that does.
+    """
+    body = after.to_json()
+    _check_readable(body, action)
+    try:
+        store.put_if(layout.SERVING, body, version)
+    except ConflictError as error:
+        if not _has_landed(store, after):
+            raise ReleaseRefused(
+                f"{layout.SERVING} was changed by somebody else at the same moment; nothing was changed by this "
+                f"{action}. Look at what is live now (slipway releases), then run it again"
+            ) from error
+        return  # and somebody has changed it since
+    with suppress(OperationError):  # the swap is done, and the next one records it if this cannot
+        _record(store, after)
 
 
 def _check_none_retired(made: Serving) -> None:
@@ -285,6 +305,17 @@ def _check_none_retired(made: Serving) -> None:
             )
 
 
+def _check_readable(body: bytes, action: str) -> None:
+    """Refuse a change whose result could not be read again, whoever made it."""
+    try:
+        Serving.from_json(body)
+    except CorruptObject as error:
+        raise ReleaseRefused(
+            f"this {action} makes no sound state, so nothing was changed: {error}; is anything released yet "
+            f"(slipway releases)?"
+        ) from error
+
+
 def _with_releases(change: Change, before: Serving, after: Serving) -> Change:
     left, reached = before.live_release, after.trial or after.live_release
     return replace(
@@ -294,8 +325,23 @@ def _with_releases(change: Change, before: Serving, after: Serving) -> Change:
     )
 
 
-def record(store: ObjectStore, serving: Serving) -> None:
-    """Write the audit record of a state, unless it is there. Generation 0 has none."""
+def _has_landed(store: ObjectStore, after: Serving) -> bool:
+    """Whether a swap is done although it was told to have lost: its reply was lost, and somebody went on from it.
+
+    Whoever goes on from a state records it first, so then there is a record of this one. Raises `StateUnknown`.
+    """
+    try:
+        return Serving.from_json(store.read(layout.audit(after.generation)).body) == after
+    except ObjectMissing:
+        return False
+    except OperationError as error:
+        raise StateUnknown(
+            f"generation {after.generation} of {layout.SERVING} may or may not be this change, and {layout.AUDIT} "
+            f"cannot be read ({error}); see slipway audit when the store answers, and delete nothing before"
+        ) from error
+
+
+def _record(store: ObjectStore, serving: Serving) -> None:
     if serving.generation == 0:
         return
     try:

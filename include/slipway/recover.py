@@ -1,4 +1,4 @@
-"""A serving.json that was lost, damaged or set back: what is known of it, and how it comes back with a higher generation.
+"""A serving.json that was lost, damaged or set back: what is known of it, and how it comes back.
 
 This is the only way past `swap_serving`, which refuses to touch what it cannot read. It compares and swaps all the
 same: with the damaged object's version, or with its absence.
@@ -16,7 +16,7 @@ from typing import Any
 
 from slipway import layout, pointer
 from slipway.acknowledgement import heard
-from slipway.errors import ConflictError, CorruptObject, ObjectMissing, OperationError, ReleaseRefused
+from slipway.errors import CorruptObject, ObjectMissing, ReleaseRefused
 from slipway.pointer import Change, Serving, read_serving
 from slipway.serving.loading import check_whole
 from slipway.storage.base import ObjectStore
@@ -109,7 +109,8 @@ def _field(body: bytes, name: str) -> int | None:
 
 def newest_generation(store: ObjectStore) -> int:
     """The highest generation of serving.json that anything in the store tells of: it, its records, or a reader."""
-    told = [*_recorded(store), *(one.said.generation for one in heard(store)[0])]
+    acknowledged = (one.said.generation for one in heard(store)[0])
+    told = [*_recorded(store), *(number for number in acknowledged if type(number) is int)]
     with suppress(ObjectMissing):
         told.append(_field(store.read(layout.SERVING).body, "generation") or 0)
     return max(told, default=0)
@@ -203,13 +204,5 @@ def put_back(store: ObjectStore, state: Serving, change: Change, version: str | 
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         nonce=secrets.token_hex(8),
     )
-    try:
-        store.put_if(layout.SERVING, after.to_json(), version)
-    except ConflictError as error:
-        raise ReleaseRefused(
-            f"{layout.SERVING} was written by somebody else at the same moment; nothing was changed by this "
-            f"{change.action}. Look at what is live now (slipway releases)"
-        ) from error
-    with suppress(OperationError):  # the swap is done, and the next one records it if this cannot
-        pointer.record(store, after)
+    pointer.write_state(store, after, version, change.action)
     return after

@@ -54,7 +54,7 @@ class Step:
         """The step for people, in a line."""
         p95, live = (f"{value:.3g} ms" if value else "unknown" for value in (self.p95_ms, self.live_p95_ms))
         answered = f"{self.queries:,} queries, {self.errors:,} failed, p95 {p95}, that of the live release {live}"
-        return f"{self.percent} % of the requests: {self.readers} readers, {answered}"
+        return f"{self.percent} % of the requests: {self.readers} reader{'s' * (self.readers != 1)}, {answered}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Rollout:
                 continue
             if percent > reached:
                 now = self._offered(now, percent)
-            _log.info("%d %% of the requests: waiting until %d readers have loaded it", percent, len(names))
+            _log.info("%d %% of the requests: waiting until the readers have loaded it (%d)", percent, len(names))
             try:
                 steps.append(self._watched(now, percent, names, live_before))
             except _Bad as bad:

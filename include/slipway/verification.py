@@ -95,11 +95,11 @@ class _Tally:
 def verify(
     store: ObjectStore, scratch: Path, release_id: str | None = None, trusted: Trusted | None = None
 ) -> Verified:
-    """Compare every object of every retained release (or of one) with its manifest, and the manifest with what named it.
+    """Compare every object of every retained release (or of one) with its manifest, and that with what named it.
 
     Objects are read from the store, one after another, through a file below `scratch`; no cache is asked. Damage is
-    told, not raised, and keeps nothing from being looked at. Raises `ReleaseRefused` where there is no such release, and
-    what the store says when it does not answer. Nothing is written.
+    told, not raised, and keeps nothing from being looked at. Raises `ReleaseRefused` where there is no such release,
+    and what the store says when it does not answer. Nothing is written.
     """
     now = sound_or_lost(store)
     serving = now if isinstance(now, Serving) else Serving()

@@ -6,6 +6,7 @@ import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
@@ -155,6 +156,34 @@ def test_a_listing_goes_on_past_its_first_page(s3_store: S3Store, s3_server: S3S
     before = len(s3_server.requests)
     assert [info.key for info in small_pages.list("many/")] == names
     assert len(s3_server.requests) - before == 11
+
+
+def test_what_has_not_changed_is_not_sent_again(own_client_store: S3Store) -> None:
+    answers: list[tuple[int, int]] = []
+    own_client_store._client.meta.events.register(
+        "after-call.s3.GetObject",
+        lambda http_response, **_: answers.append((http_response.status_code, len(http_response.content or b""))),
+    )
+    version = own_client_store.put_if("pointer", b"one", None)
+
+    assert own_client_store.read_if_changed("pointer", version) is None
+    assert answers == [(304, 0)]
+
+
+def test_a_store_that_sends_it_all_the_same_changes_nothing(
+    own_client_store: S3Store,
+) -> None:
+    version = own_client_store.put_if("pointer", b"one", None)
+
+    def unconditional(params: dict[str, Any], **_: Any) -> None:
+        params["headers"].pop("If-None-Match")
+
+    own_client_store._client.meta.events.register("before-call.s3.GetObject", unconditional)
+
+    assert own_client_store.read_if_changed("pointer", version) is None
+    own_client_store.put_if("pointer", b"two", version)
+    found = own_client_store.read_if_changed("pointer", version)
+    assert found is not None and found.body == b"two"
 
 
 def test_unfinished_uploads_and_folder_markers_are_never_listed(s3_store: S3Store, s3_server: S3Server) -> None:

@@ -75,10 +75,10 @@ class Bench:
         (folder / "golden.jsonl").write_text("\n".join(map(json.dumps, lines)))
         self.describe()
 
-    def describe(self, gates: str = GATES) -> None:
-        """Write the collection file."""
+    def describe(self, gates: str = GATES, other: str = "") -> None:
+        """Write the collection file; `other` are further lines of it."""
         file = self.folder / "collections" / "tiny.yaml"
-        file.write_text(COLLECTION.format(folder=self.folder, gates=gates))
+        file.write_text(COLLECTION.format(folder=self.folder, gates=gates) + other)
 
     def write_notes(self, rows: Sequence[tuple[str, str, str]]) -> None:
         """Replace the rows of the table `notes`."""

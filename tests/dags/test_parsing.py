@@ -135,6 +135,13 @@ def test_every_task_has_retries_with_backoff_a_time_limit_and_a_page(shipped):
         assert "Red?" in task.doc_md, task.task_id
 
 
+def test_the_release_has_time_for_its_shift(collections, shipped):
+    describe(collections, "shifted", release="{shift: [10, 50, 100], step_minutes: 30, wait_minutes: 20}")
+    limits = [dags.get_task("release").execution_timeout for dags in (shipped.dags["pydocs__nightly"],)]
+    limits.append(parse().dags["shifted__nightly"].get_task("release").execution_timeout)
+    assert limits == [timedelta(hours=2), timedelta(hours=2) + 3 * timedelta(minutes=50)]
+
+
 def test_the_dags_page_names_every_task_and_says_what_to_do_when_the_run_is_red(shipped):
     page = shipped.dags["pydocs__nightly"].doc_md
     assert all(f"| `{task_id}` |" in page for task_id in ORDER)

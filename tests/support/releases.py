@@ -120,14 +120,15 @@ def a_candidate(run: Run, seed: int = 0, count: int = 40, encoder: str = "e" * 1
     name = fingerprint("test", seed, count, encoder)
     draft = Draft(run.store, layout.candidate(name), "index", name)
     folder = run.scratch / f"candidate-{secrets.token_hex(4)}"
-    vectors = unit_vectors(count, seed=seed)
+    dimension = run.collection.encoder.dimension
+    vectors = unit_vectors(count, dimension, seed)
     for part, path in write_files(folder, vectors, prefix=f"seed{seed}", **files).items():
         draft.add_file(part, path)
     described = {"fingerprint": encoder, **run.collection.encoder.model_dump(mode="json")}
     draft.add_json(artifact.ENCODER, described)
     facts = {
         "spec": {"factory": "Flat", "metric": "inner_product", "seed": 1, "reason": "named in the test"},
-        "dimension": DIMENSION,
+        "dimension": dimension,
         "encoder": encoder,
         "snapshot": f"snapshots/{seed}",
         "candidate": draft.place,
@@ -145,7 +146,8 @@ def an_evaluation(run: Run, candidate: Manifest, vectors: Vectors | None = None,
     searcher = Searcher(files, {})
     name = fingerprint("test", candidate.digest, metrics)
     draft = Draft(run.store, layout.evaluation(name), "evaluate", name, {"candidate": candidate.digest})
-    draft.add_json(artifact.SMOKE, smoke_queries(searcher, unit_vectors(4, seed=7) if vectors is None else vectors))
+    asked = unit_vectors(4, searcher.dimension, seed=7) if vectors is None else vectors
+    draft.add_json(artifact.SMOKE, smoke_queries(searcher, asked))
     facts = {"metrics": {"recall_at_10": 1.0} | metrics, "parameters": {}, "parameters_reason": "", "golden": None}
     return draft.seal(dict(candidate.counts), facts)
 

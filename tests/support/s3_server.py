@@ -125,8 +125,8 @@ def s3_server() -> Iterator[S3Server]:
 
 
 @contextmanager
-def running() -> Iterator[S3Server]:
-    """A server on threads of this process, for a `with` block."""
+def running(instead: Callable[[WsgiApp], WsgiApp] | None = None) -> Iterator[S3Server]:
+    """A server on threads of this process, for a `with` block. `instead` wraps moto in place of the lock."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -136,8 +136,9 @@ def running() -> Iterator[S3Server]:
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             """Say nothing: the tests' own output is what people read."""
 
-    app = LockedApp(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    moto = DomainDispatcherApplication(create_backend_app)
+    app = LockedApp(moto)
+    server = make_server("127.0.0.1", 0, instead(moto) if instead else app, threaded=True, request_handler=Quiet)
     thread = threading.Thread(target=server.serve_forever, name="s3-server", daemon=True)
     thread.start()
     yield S3Server(f"http://127.0.0.1:{server.server_port}", app)

@@ -71,7 +71,7 @@ class Copying:
         return True
 
     def _signature(self, place: str) -> Copied:
-        """A release's signature, which no manifest names. A newer one, made with another key, takes the older's place."""
+        """A release's signature, which no manifest names. One made with another key takes its place."""
         key = f"{place}/{layout.SIGNATURE}"
         body = _read(self.source, key) if key.startswith(layout.RELEASES) else None
         if body is None:
@@ -111,8 +111,8 @@ def copy_audit(source: ObjectStore, target: ObjectStore) -> Copied:
     """
     if has_other_history(source, target):
         raise ReleaseRefused(
-            f"{target.url} has another history than {source.url}: their newest common record of {layout.AUDIT} differs, "
-            f"so they are not the same collection. Give one of them another place"
+            f"{target.url} has another history than {source.url}: their newest common record of {layout.AUDIT} "
+            f"differs, so they are not the same collection. Give one of them another place"
         )
     here, there = (_records(store) for store in (source, target))
     done = Copied(present=len(set(there).intersection(here)))

@@ -1,7 +1,7 @@
 """The index of a backup store: for each release that was copied there, and for the whole collection, one small object.
 
-It is written when the copy is whole, so what it names can be restored. A backup has no serving.json of its own: the state
-that belongs to a backup of everything travels in its entry, so nobody takes a backup for a collection that serves.
+It is written when the copy is whole, so what it names can be restored. A backup has no serving.json of its own: the
+state that belongs to a backup of everything travels in its entry, so nobody takes a backup for what serves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from slipway import layout
-from slipway.errors import CorruptObject, InputError
+from slipway.errors import CorruptObject, InputError, ObjectMissing
 from slipway.pointer import Serving
 from slipway.storage.base import ObjectStore
 
@@ -50,8 +50,8 @@ class Backup:
                 raise ValueError(f"it has schema {made.schema!r}, generation {made.generation!r}")
         except (ValueError, TypeError, RecursionError) as error:
             raise CorruptObject(
-                f"{key} is no entry of a backup that this version can read ({error}); delete it and back up again, or "
-                f"name what to restore with --release"
+                f"{key} is no entry of a backup that this version can read ({error}); delete it, then back "
+                f"up again, or name the release to restore with --release"
             ) from error
         return made
 
@@ -89,6 +89,15 @@ def backups(store: ObjectStore) -> list[Backup]:
     return sorted(found, key=lambda one: (one.generation, one.at), reverse=True)
 
 
+def find(store: ObjectStore, name: str) -> Backup | None:
+    """The backup of that name, if there is one. Raises `CorruptObject`."""
+    key = layout.backup(name)
+    try:
+        return Backup.from_json(store.read(key).body, key)
+    except ObjectMissing:
+        return None
+
+
 def newest(store: ObjectStore) -> Backup:
     """The newest backup of a release that was live then. Raises `InputError` when there is none."""
     for one in backups(store):
@@ -99,9 +108,8 @@ def newest(store: ObjectStore) -> Backup:
 
 def of_collection(store: ObjectStore) -> Backup:
     """The backup of the whole collection. Raises `InputError` when there is none."""
-    for one in backups(store):
-        if one.name == layout.BACKED_UP_COLLECTION:
-            return one
+    if found := find(store, layout.BACKED_UP_COLLECTION):
+        return found
     raise InputError(
         f"{store.url} holds no finished backup of a whole collection; make one with slipway backup --all, or restore "
         f"one release without --all"

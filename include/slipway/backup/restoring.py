@@ -1,4 +1,4 @@
-"""Restoring: a release, or everything, copied back from a backup, opened as a reader opens it, and made live by one swap."""
+"""Restoring: a release, or everything, copied back from a backup, opened as a reader does, and live by one swap."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Restoring:
-    """One restore from a backup to a store: who wants it, why, through which scratch folder, and which keys are trusted.
+    """One restore from a backup to a store: through which scratch folder, who wants it, why, and the keys trusted.
 
     With `add` objects are put back or mended and serving.json stays as it is. Hold the target's lease meanwhile.
     """
@@ -102,8 +102,9 @@ class Restoring:
         if release_id is None:
             found = index.newest(self.source)
             return found.release_id, found.manifest_sha256
-        known = {one.release_id: one.manifest_sha256 for one in index.backups(self.source)}
-        return release_id, known.get(release_id) or manifest_sums(self.source, {release_id}).get(release_id)
+        if made := index.find(self.source, release_id):
+            return release_id, made.manifest_sha256
+        return release_id, manifest_sums(self.source, {release_id}).get(release_id)
 
     def _standing(self, wanted: str) -> Serving | Lost:
         """What serves in the target, if this restore may touch it. Raises `ReleaseRefused`."""
@@ -119,8 +120,8 @@ class Restoring:
             )
         if not self.add and before.live_release.release_id != wanted:
             raise ReleaseRefused(
-                f"release {before.live_release.release_id} is live at {self.target.url}, and a restore does not take its "
-                f"place. Put the objects there with --add, then make it live: slipway rollback --to {wanted}"
+                f"release {before.live_release.release_id} is live at {self.target.url}, and a restore does not take "
+                f"its place. Put the objects there with --add, then make it live: slipway rollback --to {wanted}"
             )
         return before
 

@@ -50,7 +50,10 @@ class Bars:
 
 
 class _Lines(logging.Handler):
-    """Log records as lines between the bars."""
+    """Log records as lines between the bars: warnings, and all that is said of a shift."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING or record.name == _TOLD.name
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)

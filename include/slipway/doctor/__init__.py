@@ -5,7 +5,7 @@ entry point of the group `slipway.checks`: a function that takes the collections
 """
 
 from slipway.doctor.finding import Finding, Outcome, Status, examine, failed, passed, skipped, warned
-from slipway.doctor.look_over import Means, look_over
+from slipway.doctor.visit import Means, look_over
 
 __all__ = [
     "Finding",

@@ -10,11 +10,12 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import BrokenBarrierError
 from typing import Any
 
-from slipway.errors import ConflictError, ObjectMissing, OperationError
+from slipway.errors import ConflictError, ObjectMissing, OperationError, SlipwayError
 from slipway.storage.base import ObjectStore
 
 RACERS = 8
@@ -44,14 +45,14 @@ class Fault:
 
 
 def race(opened: Opened, rounds: int, racers: int = RACERS) -> list[Lap]:
-    """The laps of all racers, each in a process of its own. Raises RuntimeError when one died or got stuck."""
+    """The laps of all racers, each in a process of its own. Raises `OperationError` when one failed or got stuck."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(racers), context.Queue()
     processes = [context.Process(target=_racer, args=(opened, barrier, rounds, results)) for _ in range(racers)]
     for process in processes:
         process.start()
     try:
-        return [lap for _ in processes for lap in _result(processes, results)]
+        return _laps_of([_result(processes, results) for _ in processes])
     finally:
         for process in processes:
             process.kill()
@@ -63,7 +64,7 @@ def _racer(opened: Opened, barrier: Any, rounds: int, results: Any) -> None:
         results.put(list(_laps(opened(), barrier, rounds)))
     except BaseException as error:
         barrier.abort()  # the others need not wait for this one
-        results.put(f"{type(error).__name__}: {error}")
+        results.put(f"{type(error).__name__}: {error}" if isinstance(error, SlipwayError) else type(error).__name__)
 
 
 def _laps(store: ObjectStore, barrier: Any, rounds: int) -> Iterator[Lap]:
@@ -103,14 +104,23 @@ def _body(store: ObjectStore, key: str) -> bytes | None:
         return None
 
 
-def _result(processes: Sequence[Any], results: Any) -> Iterable[Lap]:
+def _result(processes: Sequence[Any], results: Any) -> list[Lap] | str:
+    """One racer's laps, or what it failed with."""
     try:
-        found = results.get(timeout=STUCK_AFTER_S)
+        found: list[Lap] | str = results.get(timeout=STUCK_AFTER_S)
     except queue.Empty:
-        raise RuntimeError(f"a racer got stuck; exit codes {[one.exitcode for one in processes]}") from None
-    if isinstance(found, str):
-        raise RuntimeError(f"a racer failed: {found}")
-    return list(found)
+        raise OperationError(
+            f"a racer did not answer in {STUCK_AFTER_S} s; exit codes {[one.exitcode for one in processes]}"
+        ) from None
+    return found
+
+
+def _laps_of(found: Sequence[list[Lap] | str]) -> list[Lap]:
+    failures = [one for one in found if isinstance(one, str)]
+    if failures:
+        causes = [one for one in failures if one != BrokenBarrierError.__name__]  # which the others see then
+        raise OperationError(f"a racer failed: {(causes or failures)[0]}")
+    return [lap for laps in found if not isinstance(laps, str) for lap in laps]
 
 
 def faults(laps: Sequence[Lap]) -> list[Fault]:

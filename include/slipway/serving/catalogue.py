@@ -23,8 +23,8 @@ def list_releases(store: ObjectStore) -> dict[str, Any]:
     serving, _ = read_serving(store)
     sizes = {info.key: info.size_bytes for info in store.list(layout.RELEASES)}
     sealed = {key.removeprefix(layout.RELEASES).partition("/")[0] for key in sizes if key.endswith(f"/{MANIFEST}")}
-    entries = [_entry(store, release_id, serving, sizes) for release_id in sorted(sealed | set(serving.named))]
-    entries.sort(key=lambda entry: entry["created_at"] or "", reverse=True)
+    found = (_entry(store, release_id, serving, sizes) for release_id in sorted(sealed | set(serving.named)))
+    entries = sorted(filter(None, found), key=lambda entry: entry["created_at"] or "", reverse=True)
     return {"generation": serving.generation, "releases": entries}
 
 
@@ -60,13 +60,16 @@ def manifest_sums(store: ObjectStore, wanted: Collection[str]) -> dict[str, str]
     return sums
 
 
-def _entry(store: ObjectStore, release_id: str, serving: Serving, sizes: Mapping[str, int]) -> dict[str, Any]:
+def _entry(store: ObjectStore, release_id: str, serving: Serving, sizes: Mapping[str, int]) -> dict[str, Any] | None:
+    """What is listed of a release; None for one that was removed since the listing."""
     slot = serving.named.get(release_id)
     entry: dict[str, Any] = {"release_id": release_id, "state": state_of(release_id, serving), "damaged": None}
     try:
         manifest = read_release_manifest(store, release_id, slot.manifest_sha256 if slot else None)
         said = _said(manifest)
     except (CorruptObject, ObjectMissing) as error:
+        if slot is None and isinstance(error, ObjectMissing):
+            return None
         return entry | dict.fromkeys(_SAID) | {"damaged": str(error)}
     wrong = [one.key for one in manifest.objects if sizes.get(one.key) != one.size_bytes]
     damaged = f"{wrong[0]} is missing or cut short; restore it from a backup" if wrong else None

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
 import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,17 +12,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slipway.acknowledgement import Acknowledgement, check_name, utc_now
+from slipway.acknowledgement import Acknowledgement, check_name
 from slipway.errors import InputError
-from slipway.serving.acknowledging import LEAST_SECONDS, Acknowledging, default_name, versions
+from slipway.serving.acknowledging import LEAST_SECONDS, Acknowledging, default_name
 from slipway.serving.cache import Cache, default_cache, folder_of
 from slipway.serving.following import Following
+from slipway.serving.forks import abandon_in_children
 from slipway.serving.held import Queries
 from slipway.serving.loading import LoadedRelease
 from slipway.serving.metrics import ReaderMetrics
 from slipway.serving.repeating import Repeating
 from slipway.serving.routing import Served
 from slipway.serving.searcher import Hit
+from slipway.serving.telling import acknowledgement_of, metrics_of
 from slipway.signing import Trusted, trusted_here
 from slipway.storage import ObjectStore, open_store
 
@@ -36,8 +35,8 @@ class Reader:
     """Serves one collection from its store. Use `slipway.serving.open`, or as a context manager.
 
     A release is swapped in whole, after its checksums and smoke queries; a search uses one release from start to end.
-    Searching, `metrics` and `close` are safe from any thread; `refresh` and `poll` wait for each other. A process that
-    forks must open its readers after the fork.
+    Searching, `metrics` and `close` are safe from any thread; `refresh` and `poll` wait for each other. A reader that
+    follows is of no use in a process that is forked from its own: open one there.
     """
 
     def __init__(
@@ -57,13 +56,14 @@ class Reader:
         self._acknowledging: Acknowledging | None = None
         self._pinned = release_id
         self._repeating: list[Repeating] = []
-        self._is_closed = False
+        self._closed = ""  # or why
+        acknowledged_as = check_name(name or default_name()) if follow is not None and acknowledge else None
         if release_id is not None:
             self._following.open_pinned(release_id)
         else:
             self._following.open()
         if follow is not None:
-            self._start(store, follow, check_name(name or default_name()) if acknowledge else None, clock)
+            self._start(store, follow, acknowledged_as, clock)
 
     def _start(self, store: ObjectStore, follow: float, name: str | None, clock: Callable[[], float]) -> None:
         if name is not None:
@@ -74,6 +74,7 @@ class Reader:
             # apart from the polls, as one may load for minutes
             self._repeating.append(Repeating("slipway-acknowledge", every / 4, self._acknowledging.renew))
         self._repeating.append(Repeating("slipway-follow", follow, self.poll))
+        abandon_in_children(self)
 
     @property
     def release(self) -> LoadedRelease:
@@ -107,7 +108,7 @@ class Reader:
         What fails is told by `metrics` and by the acknowledgement. A refused release is left alone until serving.json
         changes, or some minutes have passed.
         """
-        if self._is_closed or self._pinned is not None:
+        if self._closed or self._pinned is not None:
             return False
         changed = self._following.poll()
         if self._acknowledging:
@@ -159,61 +160,36 @@ class Reader:
 
     def metrics(self) -> ReaderMetrics:
         """What is served, refused and troubling, and how searches go. Raises `InputError` when the reader is closed."""
-        served, following = self._served(), self._following
-        age = datetime.now(UTC) - served.live.loaded.created_at
-        return ReaderMetrics(
-            name=self._acknowledging.name if self._acknowledging else None,
-            live=served.live.release_id,
-            live_since=served.since,
-            live_age_seconds=age.total_seconds(),
-            trial=served.trial.release_id if served.trial else None,
-            percent=served.percent,
-            generation=following.generation,
-            is_confirmed=self._pinned is not None or following.pointer.is_confirmed,
-            loads=following.loads,
-            polled_at=following.polled_at,
-            releases=tuple(held.metrics() for held in served.held),
-            refused=following.refused,
-            last_refusal=following.last_refusal,
-            store_trouble=following.troubles.of("store"),
-            acknowledgement_trouble=following.troubles.of("acknowledgement"),
-            cache_trouble=following.troubles.of("cache"),
-        )
+        name = self._acknowledging.name if self._acknowledging else None
+        return metrics_of(self._following, self._served(), name, self._pinned is not None)
 
     def _told(self) -> Acknowledgement:
-        served, following, acknowledging = self._served(), self._following, self._acknowledging
-        assert acknowledging is not None
-        return Acknowledgement(
-            reader=acknowledging.name,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            at=utc_now(),
-            every_seconds=acknowledging.every_seconds,
-            generation=following.generation,
-            live=served.live.release_id,
-            trial=served.trial.release_id if served.trial else None,
-            percent=served.percent,
-            loaded=tuple(held.told() for held in served.held),
-            refused=following.refused,
-            versions=versions(),
-        )
+        assert self._acknowledging is not None
+        generation = self._following.generation  # read first: what is told beside it is then at least as new
+        name, every = self._acknowledging.name, self._acknowledging.every_seconds
+        return acknowledgement_of(self._following, generation, self._served(), name, every)
 
     def _served(self) -> Served:
         served = self._following.served
         if served is None:
-            raise InputError("this reader is closed; open another one with slipway.serving.open")
+            raise InputError(f"this reader {self._closed}; open another one with slipway.serving.open")
         return served
 
     def close(self) -> None:
         """Stop following, withdraw the acknowledgement, and let the releases go when their last searches end."""
-        if self._is_closed:
+        if self._closed:
             return
-        self._is_closed = True
+        self._closed = "is closed"
         for repeating in self._repeating:
             repeating.stop(_STOP_SECONDS)
         if self._acknowledging:
             self._acknowledging.withdraw()
         self._following.close()
+
+    def abandon(self) -> None:
+        """Be closed, in a forked process: nothing is stopped or withdrawn there, as all that is the parent's."""
+        self._closed = "was opened before this process was forked"
+        self._following.abandon()
 
     def __enter__(self) -> Reader:
         return self
@@ -231,6 +207,7 @@ def open_reader(
     name: str | None = None,
     acknowledge: bool = True,
     public_key: str | None = None,
+    encryption: Mapping[str, str] | None = None,
 ) -> Reader:
     """A reader of the collection at `url` (`<store root>/<collection>`), on its live release or on a given one.
 
@@ -239,13 +216,14 @@ def open_reader(
     Without `follow` it stays with what it opened until `refresh`. `cache` (default: SLIPWAY_CACHE) keeps releases of
     remote stores; where the store does not answer, the release that was live last is opened from there. `public_key`
     (else SLIPWAY_PUBLIC_KEY) is base64, or several with commas between: only releases that one of them signed are
-    served then.
+    served then. `encryption` goes with the acknowledgements that are written to S3, as `release.encryption` of the
+    collection file does with what runs write there.
 
     Raises `ReleaseRefused` when nothing is released, `UntrustedRelease`, `CorruptObject`, `ObjectMissing`,
     `StoreUnreachable`, and `InputError`.
     """
     trusted = trusted_here(public_key)
-    store = open_store(url)
+    store = open_store(url, encryption=encryption)
     folder = folder_of(Path(cache or default_cache()), store.url)
     return Reader(store, folder, release_id, follow=follow, name=name, acknowledge=acknowledge, trusted=trusted)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from slipway.serving.searcher import Searcher
 
 K = 5
 SCORE_TOLERANCE = 1e-3  # processors differ in the last bits of a dot product
+_LARGEST = float(np.finfo(np.float32).max)
 MIN_SHARED = 0.8  # of the expected documents, since nearly equal scores may change places
 
 
@@ -45,7 +45,7 @@ def read_smoke_queries(body: bytes, dimension: int) -> list[dict[str, Any]]:
     try:
         queries: list[dict[str, Any]] = json.loads(body)
         sound = isinstance(queries, list) and len(queries) > 0 and all(_is_sound(one, dimension) for one in queries)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise CorruptObject(f"{SMOKE} does not hold smoke queries: {error!r}") from error
     if not sound:
         raise CorruptObject(f"{SMOKE} does not hold smoke queries of dimension {dimension} with what they find")
@@ -54,9 +54,13 @@ def read_smoke_queries(body: bytes, dimension: int) -> list[dict[str, Any]]:
 
 def _is_sound(query: dict[str, Any], dimension: int) -> bool:
     vector, documents, scores = query["vector"], query["documents"], query["scores"]
-    numbers = isinstance(vector, list) and isinstance(scores, list) and all(map(math.isfinite, [*vector, *scores]))
+    numbers = isinstance(vector, list) and isinstance(scores, list) and all(map(_is_float32, [*vector, *scores]))
     names = isinstance(documents, list) and all(isinstance(name, str) for name in documents)
     return numbers and names and len(vector) == dimension and 0 < len(documents) == len(scores)
+
+
+def _is_float32(value: Any) -> bool:
+    return abs(float(value)) <= _LARGEST  # which no NaN is
 
 
 def run_smoke_queries(searcher: Searcher, queries: Sequence[dict[str, Any]]) -> int:

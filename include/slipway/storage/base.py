@@ -73,7 +73,8 @@ class ObjectStore(ABC):
 
         Returns the new version. Raises `ConflictError` when somebody else was first and `StateUnknown` when the
         store's answers do not tell. Bodies should be unique (carry a nonce), so that a lost reply can be told
-        from a lost race by reading the object again.
+        from a lost race by reading the object again. After a lost reply `ConflictError` may also mean that this write
+        landed and somebody else has written over it since: who must know keeps a record, as serving.json's audit does.
         """
 
     @abstractmethod

@@ -19,6 +19,7 @@ from slipway.errors import (
 from slipway.pointer import Change, Serving, Withdrawn, audit_trail, read_serving, swap_serving
 from slipway.storage import LocalStore, ObjectStore
 from tests.support.crashing_store import CrashingStore, Killed
+from tests.support.faulty_store import Overtaken, World
 from tests.support.memory_store import MemoryStore
 
 CHANGE = Change("release", "tester", "because", "run-1")
@@ -406,3 +407,47 @@ def test_a_pointer_that_somebody_deleted_is_not_taken_for_one_that_never_was() -
     with pytest.raises(CorruptObject):
         promote(store, "r2")
     assert [record["generation"] for record in audit_trail(store)] == [1]
+
+
+def test_a_swap_that_landed_and_was_overtaken_before_it_could_look_is_done() -> None:
+    """Its reply was lost; what it then reads is another's, who went on from it."""
+    world = World(MemoryStore())
+    promote(world.view(), "first")
+    overtaken = Overtaken(lambda: promote(world.view(), "third") and None)
+
+    after = promote(world.view(conditional={1: overtaken}), "second")
+
+    assert (after.generation, names(after)) == (2, ("second", "first"))
+    assert names(read_serving(world.inner)[0]) == ("third", "second")
+
+
+def test_whether_an_overtaken_swap_landed_may_be_unknown() -> None:
+    world = World(MemoryStore())
+    promote(world.view(), "first")
+    with pytest.raises(StateUnknown, match="may or may not be this change"):
+        view = world.view(conditional={1: Overtaken(lambda: promote(world.view(), "third") and None)})
+        view.read = _failing(view.read, layout.AUDIT)  # type: ignore[method-assign]
+        promote(view, "second")
+    assert names(read_serving(world.inner)[0]) == ("third", "second")
+
+
+def test_a_change_that_makes_no_sound_state_is_refused() -> None:
+    store = MemoryStore()
+    with pytest.raises(ReleaseRefused, match="makes no sound state, so nothing was changed"):
+        swap_serving(store, CHANGE, lambda now: now)
+    assert list(store.list()) == []
+
+
+def test_the_first_release_of_all_may_come_while_somebody_looks() -> None:
+    world = World(MemoryStore())
+    looking = world.view({1: lambda: promote(world.view(), "first") and promote(world.view(), "second") and None})
+    assert read_serving(looking)[0].generation == 2
+
+
+def _failing(read: Any, prefix: str) -> Any:
+    def fail(key: str) -> Any:
+        if key.startswith(prefix):
+            raise StoreUnreachable(f"{key}: 503")
+        return read(key)
+
+    return fail

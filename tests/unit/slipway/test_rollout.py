@@ -70,6 +70,13 @@ def test_what_was_measured_is_told(store: MemoryStore) -> None:
     assert last.live_p95_ms == pytest.approx(1.0, rel=0.2)
 
 
+def test_a_step_is_told_in_a_line() -> None:
+    step = Step(50, 2, 12_345, 6, 1.2345, None)
+    line = "50 % of the requests: 2 readers, 12,345 queries, 6 failed, p95 1.23 ms, that of the live release unknown"
+    assert step.line == line
+    assert "1 reader, " in replace(step, readers=1).line
+
+
 def test_without_readers_there_is_nobody_to_wait_for(store: MemoryStore, caplog: pytest.LogCaptureFixture) -> None:
     fleet = Fleet(store)
     begun = serving(store)

@@ -74,9 +74,14 @@ def store_result(store: ObjectStore, run_key: str, result: Any) -> None:
 
 def release(store: ObjectStore, release_id: str, why: str = "run manual__1", allowed: tuple[str, ...] = ()) -> None:
     """Seal a release and make it live."""
-    facts = {"spec": {"factory": "HNSW32,SQ8"}, "encoder": "e", "metrics": METRICS, "run_id": "manual__1"}
-    counts = {"documents": 6543, "vectors": 9876}
-    Draft(store, layout.release(release_id), "release", release_id, {}).seal(counts, facts)
+    seal_release(store, release_id)
     swap_serving(
         store, Change("release", "ada", why, "manual__1", allowed), lambda now: now.promoted(release_id, "0" * 64)
     )
+
+
+def seal_release(store: ObjectStore, release_id: str) -> None:
+    """Seal a release."""
+    facts = {"spec": {"factory": "HNSW32,SQ8"}, "encoder": "e", "metrics": METRICS, "run_id": "manual__1"}
+    counts = {"documents": 6543, "vectors": 9876}
+    Draft(store, layout.release(release_id), "release", release_id, {}).seal(counts, facts)

@@ -1,11 +1,14 @@
 """What tasks left behind → the run's result, without running any."""
 
+import json
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
 
 from slipway import layout
 from slipway.manifest import Draft
+from slipway.stages.release import Released
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import a_run
 from tests.support.starts import started
@@ -32,9 +35,13 @@ def left(xcoms, **states):
 
 
 def gather(run, xcoms, **states):
+    return gather_all(run, {(task, "return_value"): values for task, values in xcoms.items()}, **states)
+
+
+def gather_all(run, xcoms, **states):
     from slipway_airflow.report import gather
 
-    return gather(run, left({(task, "return_value"): values for task, values in xcoms.items()}, **states))
+    return gather(run, left(xcoms, **states))
 
 
 def test_how_the_sources_were_read_and_what_was_allowed_is_told(run):
@@ -61,6 +68,24 @@ def test_a_plan_over_its_budget_is_told_although_its_task_failed(run):
     made = gather(run, {}, plan="failed")
     assert made["plan"] == counts | {"minutes": 75}
     assert made["embedded"] == 0
+
+
+def test_the_steps_of_a_shift_are_read_back(run):
+    step = {"percent": 10, "readers": 1, "queries": 4, "errors": 0, "p95_ms": 1.0, "live_p95_ms": None}
+    done = Released(True, "r2", 7, "live in slot green", (step,))
+    handed_on = json.loads(json.dumps(asdict(done)))  # as XCom does: the tuple comes back as a list
+    made = gather_all(run, {("release", "released"): [handed_on]}, release="success")
+    assert made["shift"] == [step]
+    assert (made["released"], made["release_id"], made["generation"]) == (True, "r2", 7)
+    assert json.loads(json.dumps(made))["shift"] == [step]
+
+
+def test_a_release_that_was_taken_back_has_failed_with_its_reason(run):
+    why = "ReleaseRefused: release r2 was taken back: at 10 % of the requests reader web-1 refused it"
+    made = gather_all(run, {("release", "failure"): [why]}, release="failed")
+    assert made["failed"] == [{"task": "release", "error": why}]
+    assert (made["released"], made["reason"]) == (False, why)
+    assert "shift" not in made
 
 
 def test_a_failed_reconciliation_stands_between_index_and_evaluation(run):

@@ -2,10 +2,12 @@
 
 import pytest
 
-from slipway import layout
+from slipway import acknowledgement, layout
 from slipway.errors import StoreUnreachable
+from slipway.pointer import Change, swap_serving
 from slipway.storage import open_store
-from tests.unit.slipway_airflow.results import HOSTILE, release, store_result, whole_result
+from tests.support.playing import said
+from tests.unit.slipway_airflow.results import HOSTILE, release, seal_release, store_result, whole_result
 
 RUN = "/dags/pydocs__nightly/runs/manual__1"
 EVERY = (RUN, f"/api{RUN}", "/releases", "/api/releases", "/api/releases/pydocs")
@@ -131,6 +133,56 @@ def test_a_viewer_sees_releases_and_changes(viewer, pydocs):
     assert {one["release_id"]: one["state"] for one in found["releases"]} == {"r1": "standby", "r2": "live"}
     assert [change["live"] for change in found["changes"]] == ["r2", "r1"]
     assert [change["allowed"] for change in found["changes"]] == [["deletes", HOSTILE], []]
+
+
+@pytest.fixture
+def shifting(pydocs):
+    """`r2` is on trial at 10 % beside `r1`; two readers follow, of which one refuses it with a hostile reason."""
+    release(pydocs, "r1")
+    seal_release(pydocs, "r2")
+    change = Change("shift", "ada", "a night", "manual__1")
+    now = swap_serving(pydocs, change, lambda now: now.offered("r2", "0" * 64, 10))
+    acknowledgement.publish(pydocs, said("web-1", now))
+    acknowledgement.publish(pydocs, said("web-2", now, refuses=HOSTILE))
+    return pydocs
+
+
+def test_a_viewer_sees_the_shift_and_the_readers(viewer, shifting):
+    page = viewer.get("/releases").text
+    assert "<script>alert" not in page
+    assert "on trial and answers 10 % of the requests" in page
+    assert "on trial, 10 %" in page
+    assert ">→ r2<" in page
+    assert "shift at 10 %" in page
+    assert 'http-equiv="refresh"' in page
+    found = viewer.get("/api/releases/pydocs").json()
+    assert {one["release_id"]: one["state"] for one in found["releases"]} == {"r1": "live", "r2": "trial"}
+    assert found["shift"]["percent"] == 10
+    assert [(one["name"], one["trial"], len(one["refused"])) for one in found["readers"]] == [
+        ("web-1", "r2", 0),
+        ("web-2", None, 1),
+    ]
+    newest = found["changes"][0]
+    assert (newest["from_release"], newest["to_release"], newest["percent"]) == ("r1", "r2", 10)
+
+
+def test_a_run_whose_release_is_on_trial_says_so(viewer, shifting):
+    store_result(shifting, "manual__1", whole_result(release_id="r2"))
+    assert "It is on trial now" in viewer.get(RUN).text
+
+
+def test_users_without_the_dag_see_no_readers(client, signed_in, shifting):
+    assert client.get("/api/releases/pydocs", headers=signed_in["nobody"]).status_code == 403
+    assert "web-1" not in client.get("/releases", headers=signed_in["nobody"]).text
+    assert "web-1" not in client.get("/releases").text
+
+
+def test_a_damaged_acknowledgement_is_named_and_hides_nothing(viewer, shifting):
+    shifting.put(layout.reader("web-1"), b"{")
+    page = viewer.get("/releases").text
+    assert "readers/web-1.json" in page
+    assert "web-2" in page
+    assert ">→ r2<" in page
 
 
 def test_a_broken_collection_file_hides_no_releases(viewer, root):

@@ -135,17 +135,58 @@ def test_what_a_source_or_a_person_wrote_is_escaped_everywhere():
     assert page.count("&lt;script&gt;alert") > 24
 
 
+def test_a_result_shows_the_steps_of_its_shift():
+    step = {"percent": 50, "readers": 2, "queries": 12_345, "errors": 6, "p95_ms": 1.2345, "live_p95_ms": None}
+    page = run_page(whole_result(shift=[step]))
+    assert "The shift" in page
+    shift = page[page.index("The shift") :]
+    cells = [">50 %<", ">2<", ">12,345<", ">6<", ">1.23 ms<", ">–<"]
+    places = [shift.index(cell) for cell in cells]
+    assert places == sorted(places)
+    assert "The shift" not in run_page(whole_result(shift=[]))
+    assert "The shift" not in run_page(whole_result())
+    assert "<script>alert" not in run_page(whole_result(shift=[dict.fromkeys(step, HOSTILE), HOSTILE]))
+
+
+def test_a_reader_shows_how_it_does():
+    reader = {"name": "web-1", "serves": "r1", "queries": 1234, "errors": 5, "p95_ms": 2.0, "heard_at": "x"}
+    assert view_releases.reader_row(reader)["state"] == "follows"
+    assert view_releases.reader_row({**reader, "behind": True})["state"] == "behind"
+    assert view_releases.reader_row({**reader, "behind": True, "silent": True})["state"] == "silent"
+    assert view_releases.reader_row({**reader, "behind": True, "refuses": True})["state"] == "refuses"
+    [answers] = view_releases.reader_row(reader)["answers"]
+    assert [answers[name] for name in ("release_id", "queries", "errors", "p95")] == ["r1", "1,234", "5", "2 ms"]
+
+
+@pytest.mark.parametrize(
+    ("change", "moved"),
+    [
+        ({"from_release": "r1", "to_release": "r2", "live": "r2"}, ["r1", "r2"]),
+        ({"from_release": "r1", "to_release": "r1", "live": "r1"}, ["r1"]),
+        ({"from_release": None, "to_release": "r1", "live": "r1"}, ["r1"]),
+        ({"live": "r1"}, ["r1"]),  # a record of an older version
+        ({}, []),
+    ],
+)
+def test_a_change_shows_from_which_release_to_which(change, moved):
+    assert view_releases.change_row(change)["moved"] == moved
+
+
 def test_releases_are_escaped_too():
     release = {"release_id": HOSTILE, "state": "withdrawn", "spec": HOSTILE, "run_id": HOSTILE}
     change = dict.fromkeys(("at", "action", "who", "why", "run_id"), HOSTILE) | {"generation": 1, "allowed": [HOSTILE]}
+    reader = dict.fromkeys(("name", "host", "serves", "trial", "percent", "queries", "p95_ms", "heard_at"), HOSTILE)
+    reader |= {"refused": [dict.fromkeys(("release_id", "why", "at"), HOSTILE), HOSTILE], "trial_answers": HOSTILE}
     sections = [
         {"collection": "a", "error": HOSTILE},
         {"collection": "b", "error": None, "releases": [release], "withdrawn": {HOSTILE: HOSTILE},
-         "changes": [{**change, "live": HOSTILE}]},
+         "shift": dict.fromkeys(("release_id", "percent", "began"), HOSTILE),
+         "readers": [reader], "unreadable": [HOSTILE],
+         "changes": [{**change, "live": HOSTILE, "from_release": HOSTILE, "to_release": "r2"}]},
     ]  # fmt: skip
     page = render.releases_page(sections)
     assert "<script>alert" not in page
-    assert page.count("&lt;script&gt;alert") >= 10
+    assert page.count("&lt;script&gt;alert") >= 20
 
 
 def test_a_run_that_is_going_says_so_and_looks_again():

@@ -7,6 +7,12 @@ import pytest
 from slipway.cli.progress import Bars
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever else configured logging in this process does not hear it."""
+    monkeypatch.setattr(logging.getLogger("slipway"), "propagate", False)
+
+
 def test_a_shift_is_told_step_by_step_and_other_stages_only_warn(capsys: pytest.CaptureFixture[str]) -> None:
     with Bars() as bars:
         bars("index", 1, 2, "vectors")
@@ -19,8 +25,9 @@ def test_a_shift_is_told_step_by_step_and_other_stages_only_warn(capsys: pytest.
 
 
 def test_nothing_is_shown_after_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    before = list(logging.getLogger("slipway").handlers)
     with Bars():
-        pass
+        assert len(logging.getLogger("slipway").handlers) == len(before) + 1
     logging.getLogger("slipway.rollout").info("late")
     assert capsys.readouterr().err == ""
-    assert not logging.getLogger("slipway").handlers
+    assert logging.getLogger("slipway").handlers == before

@@ -1,6 +1,7 @@
 import os
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def reader(run: Run, tmp_path: Path, clock: Clock) -> Reader:
-    return Reader(run.store, tmp_path / "cache", follow=FOLLOW, name="web-1", clock=clock)
+def reader(run: Run, tmp_path: Path, clock: Clock) -> Iterator[Reader]:
+    with Reader(run.store, tmp_path / "cache", follow=FOLLOW, name="web-1", clock=clock) as opened:
+        yield opened
 
 
 def said(run: Run) -> Acknowledgement:
@@ -100,15 +102,15 @@ def test_a_store_that_denies_it_does_not_hurt_serving_and_is_asked_again(
 ) -> None:
     assert isinstance(run.store, MemoryStore)
     run.store.fail_next("put", StoreDenied("this user may not write"))
-    reader = Reader(run.store, tmp_path / "cache", follow=FOLLOW, name="web-1", clock=clock)
-    trouble = reader.metrics().acknowledgement_trouble
-    assert trouble is not None and trouble.what == "this user may not write"
-    assert reader.search(QUERY)
-    assert heard(run.store) == ([], [])
-    clock.pass_by(FOLLOW)
-    reader.poll()
-    assert said(run).reader == "web-1"
-    assert reader.metrics().acknowledgement_trouble is None
+    with Reader(run.store, tmp_path / "cache", follow=FOLLOW, name="web-1", clock=clock) as reader:
+        trouble = reader.metrics().acknowledgement_trouble
+        assert trouble is not None and trouble.what == "this user may not write"
+        assert reader.search(QUERY)
+        assert heard(run.store) == ([], [])
+        clock.pass_by(FOLLOW)
+        reader.poll()
+        assert said(run).reader == "web-1"
+        assert reader.metrics().acknowledgement_trouble is None
 
 
 def test_closing_withdraws_it_for_good(run: Run, reader: Reader) -> None:
