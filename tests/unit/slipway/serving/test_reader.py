@@ -294,6 +294,7 @@ def test_releases_are_listed_newest_first_with_their_state(tmp_path: Path, monke
     assert entry == {
         "release_id": made[0],
         "state": None,
+        "damaged": None,
         "created_at": manifest.created_at,
         "documents": 40,
         "vectors": 40,
