@@ -43,7 +43,8 @@ def drilled(done: dict[str, Any]) -> str:
     made = f"backed up {at}" if at else "the live release, as no backup is configured"
     lines = [
         f"{done['collection']}: release {done['release_id']} came back from {done['source']} ({made})",
-        f"  {done['documents']:,} documents, {done['vectors']:,} vectors; {done['smoke_queries']:,} smoke queries agreed",
+        f"  {done['documents']:,} documents, {done['vectors']:,} vectors; "
+        f"{done['smoke_queries']:,} smoke queries agreed",
         f"  copied and checked in {done['restore_seconds']:.1f} s, opened in {done['open_seconds']:.1f} s",
     ]
     if not done["is_live"]:

@@ -151,9 +151,8 @@ def test_searching_with_selections_leaves_the_index_as_it_was() -> None:
     wrong: list[int] = []
 
     def work(number: int) -> None:
-        for _ in range(20):
-            if (nearest_selected(index, chosen[number], QUERIES, 5)[1] != expected[number]).any():
-                wrong.append(number)
+        found = [nearest_selected(index, chosen[number], QUERIES, 5)[1] for _ in range(20)]
+        wrong.extend(number for rows in found if (rows != expected[number]).any())
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
