@@ -46,7 +46,7 @@ class Searcher:
             self.index = read(files[artifact.INDEX])
         except (RuntimeError, MemoryError) as error:
             raise CorruptObject(f"{artifact.INDEX} cannot be read by FAISS: {str(error)[-200:]}") from error
-        self._rows = artifact.open_arrow(files[artifact.ROWS], artifact.ROWS_SCHEMA)
+        self._rows = artifact.open_rows(files[artifact.ROWS])
         self._documents = artifact.open_arrow(files[artifact.DOCUMENTS], artifact.DOCUMENTS_SCHEMA)
         self.dimension = int(self.index.d)
         self.documents = int(self._documents.num_rows)
