@@ -111,15 +111,16 @@ def check_rows(index: Any, live: npt.NDArray[np.bool_]) -> None:
     rows, alive = len(live), int(live.sum())
     if ivf is not None and int(ivf.ntotal) != alive:
         raise CorruptObject(f"the index holds {ivf.ntotal:,} vectors, {ROWS} has {alive:,} rows in use")
-    if ivf is not None:
-        _check_ids(ivf, live)
     whole = kept if kept is not None else index
     if (ivf is None or kept is not None) and int(whole.ntotal) != rows:
         raise CorruptObject(f"the index holds {whole.ntotal:,} vectors, {ROWS} has {rows:,} rows")
 
 
-def _check_ids(ivf: Any, live: npt.NDArray[np.bool_]) -> None:
+def check_ids(index: Any, live: npt.NDArray[np.bool_]) -> None:
     """Raise `CorruptObject` unless an inverted file holds just the rows that stand for a passage, each once."""
+    ivf = inverted_file(index)
+    if ivf is None:
+        return  # whose rows are numbered by their places
     held = np.zeros(len(live), dtype=bool)
     for number, ids in lists(ivf):
         if ids.min() < 0 or ids.max() >= len(live):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from slipway.errors import CorruptObject
-from slipway.index.anatomy import check_rows, inverted_file
+from slipway.index.anatomy import check_ids, inverted_file
 from slipway.index.artifact import DOCUMENTS_SCHEMA, ROWS_SCHEMA, open_arrow, open_rows
 from slipway.index.build import build
 from tests.support.releases import clustered_vectors, spec, write_arrow
@@ -66,13 +66,13 @@ def ids_of(index: Any, number: int = 0) -> Any:
 
 @pytest.mark.parametrize("row", [-1, 200, 2**40])
 def test_a_list_that_names_a_row_that_is_not_there_is_refused(index: Any, row: int) -> None:
-    check_rows(index, np.ones(200, dtype=bool))
+    check_ids(index, np.ones(200, dtype=bool))
     ids_of(index)[0] = row
     with pytest.raises(CorruptObject, match=r"list 0 of the index names a row that rows.arrow does not have"):
-        check_rows(index, np.ones(200, dtype=bool))
+        check_ids(index, np.ones(200, dtype=bool))
 
 
 def test_a_row_that_stands_in_two_places_is_refused(index: Any) -> None:
     ids_of(index)[0] = ids_of(index)[1]
     with pytest.raises(CorruptObject, match="hold other rows than those"):
-        check_rows(index, np.ones(200, dtype=bool))
+        check_ids(index, np.ones(200, dtype=bool))
