@@ -19,6 +19,7 @@
   audit/<generation>.json              one write-once record per change of serving.json
   readers/<name>.json                  what a reader says of itself: which release it serves, and how that goes
   pins/<release_id>.json               a release that retention must keep, who said so and why
+  backups/<release_id>.json            in a backup store: what was copied there, when and from where
   clock/<nonce>                        gone at once: it was written to see the store's time
   doctor/<nonce>/                      what slipway doctor tries the store with, while it does
 """
@@ -36,6 +37,8 @@ AUDIT = "audit/"
 READERS = "readers/"
 PINS = "pins/"
 DOCTOR = "doctor/"
+BACKUPS = "backups/"
+BACKED_UP_COLLECTION = "collection"  # the name of a backup of everything, beside those of single releases
 
 
 def start(run_id: str) -> str:
@@ -141,3 +144,8 @@ def pin(release_id: str) -> str:
 def clock(nonce: str) -> str:
     """Key of an object that is written to see the store's time."""
     return f"clock/{nonce}"
+
+
+def backup(name: str) -> str:
+    """Key of what a backup store says of one backup: `name` is a release's id, or `BACKED_UP_COLLECTION`."""
+    return f"{BACKUPS}{name}.json"

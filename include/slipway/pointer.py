@@ -272,20 +272,28 @@ def swap_serving(store: ObjectStore, change: Change, make: Callable[[Serving], S
         at=_now(),
         nonce=secrets.token_hex(8),
     )
+    write_state(store, after, version, change.action)
+    return after
+
+
+def write_state(store: ObjectStore, after: Serving, version: str | None, action: str) -> None:
+    """Write a state in the place of the one at `version` (None: there is none), and its audit record.
+
+    Changes go through `swap_serving`; this is for what cannot be read and has to be put back. Raises as that does.
+    """
     body = after.to_json()
-    _check_readable(body, change)
+    _check_readable(body, action)
     try:
         store.put_if(layout.SERVING, body, version)
     except ConflictError as error:
         if not _has_landed(store, after):
             raise ReleaseRefused(
                 f"{layout.SERVING} was changed by somebody else at the same moment; nothing was changed by this "
-                f"{change.action}. Look at what is live now (slipway releases), then run it again"
+                f"{action}. Look at what is live now (slipway releases), then run it again"
             ) from error
-        return after  # and somebody has changed it since
+        return  # and somebody has changed it since
     with suppress(OperationError):  # the swap is done, and the next one records it if this cannot
         _record(store, after)
-    return after
 
 
 def _check_none_retired(made: Serving) -> None:
@@ -297,13 +305,13 @@ def _check_none_retired(made: Serving) -> None:
             )
 
 
-def _check_readable(body: bytes, change: Change) -> None:
+def _check_readable(body: bytes, action: str) -> None:
     """Refuse a change whose result could not be read again, whoever made it."""
     try:
         Serving.from_json(body)
     except CorruptObject as error:
         raise ReleaseRefused(
-            f"this {change.action} makes no sound state, so nothing was changed: {error}; is anything released yet "
+            f"this {action} makes no sound state, so nothing was changed: {error}; is anything released yet "
             f"(slipway releases)?"
         ) from error
 

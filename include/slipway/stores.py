@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slipway import settings
 from slipway.config import Collection, load_collection
-from slipway.errors import ConfigError
+from slipway.errors import ConfigError, InputError
 from slipway.storage import open_store
 from slipway.storage.base import ObjectStore
 
@@ -40,13 +40,43 @@ def named_collection_store(name: str, folder: Path, option: str | None = None) -
     return collection_store(described, option)
 
 
-def backup_store(collection: Collection) -> ObjectStore | None:
-    """The store that the collection's releases are copied to, with its encryption; None where none is configured."""
-    root = collection.release.backup
+def store_restored_as(name: str, other: str | None, folder: Path, option: str | None = None) -> ObjectStore:
+    """The store that a backup of collection `name` is restored to, under the name `other` where that is given.
+
+    The settings for writing are those of the other collection's file, or else of this one's. Raises as
+    `named_collection_store`.
+    """
+    if other is None or (folder / f"{other}.yaml").is_file() or not (folder / f"{name}.yaml").is_file():
+        return named_collection_store(other or name, folder, option)
+    return collection_store(load_collection(folder, name).model_copy(update={"name": other}), option)
+
+
+def backup_store(collection: Collection, option: str | None = None) -> ObjectStore | None:
+    """The store that the collection's releases are copied to, with its encryption; None where none is configured.
+
+    `option` names another root than the collection's file.
+    """
+    root = option or collection.release.backup
     if root is None:
         return None
     encryption = encryption_of(collection) if root.startswith("s3://") else {}  # another medium has another way
     return open_store(settings.store_url(collection.name, root), encryption=encryption)
+
+
+def named_backup_store(name: str, folder: Path, option: str | None = None) -> ObjectStore:
+    """The backup store of the collection of that name, with its settings where `folder` holds its file.
+
+    After a loss the file may be gone too: then `option` names it alone. Raises `InputError` when nothing names one.
+    """
+    if option and not (folder / f"{name}.yaml").is_file():
+        return open_store(settings.store_url(name, option))
+    store = backup_store(load_collection(folder, name), option)
+    if store is None:
+        raise InputError(
+            f"collection {name!r} has no backup store: set release.backup in its file, or name the root on the command "
+            f"line"
+        )
+    return store
 
 
 def encryption_of(collection: Collection) -> dict[str, str]:

@@ -56,8 +56,15 @@ def allowances(command: Callable[..., None]) -> Callable[..., None]:
 def begun(collection: str, collections: str | None, store: str | None) -> Iterator[Run]:
     """A run of the collection with an id and a scratch folder of its own, which shows its progress."""
     described, objects = opened(collection, collections, store)
-    with tempfile.TemporaryDirectory(prefix="slipway-", dir=_scratch()) as scratch, Bars() as bars:
-        yield Run(described, objects, new_run_id(), Path(scratch), environment_connections, bars, environment_secrets)
+    with scratch_folder() as scratch, Bars() as bars:
+        yield Run(described, objects, new_run_id(), scratch, environment_connections, bars, environment_secrets)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A scratch folder of the command's own, removed at its end."""
+    with tempfile.TemporaryDirectory(prefix="slipway-", dir=_scratch()) as folder:
+        yield Path(folder)
 
 
 def opened(name: str, collections: str | None, store: str | None) -> tuple[Collection, ObjectStore]:

@@ -225,12 +225,15 @@ def releases(found: dict[str, Any]) -> str:
         return f"{found['collection']}: nothing released yet"
     lines = [f"{found['collection']}: generation {found['generation']}", "", *shifts.under_way(found["shift"])]
     for release in found["releases"]:
+        state = release["state"] or ""
+        if release["damaged"]:
+            lines.append(f"  {state:<10} {release['release_id']}  DAMAGED: {release['damaged']}")
+            continue
         metrics = "  ".join(
             f"{name} {release['metrics'][name]:.3f}"
             for name in ("recall_at_10", "ndcg_at_10")
             if name in release["metrics"]
         )
-        state = release["state"] or ""
         lines.append(
             f"  {state:<10} {release['release_id']}  {release['documents']:,} documents  {release['spec']}  {metrics}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from slipway.index.anatomy import repair
 from slipway.index.spec import Spec, check_trainable
 
 ADD_STEP = 65_536  # vectors added at once
+_limiting = threading.Lock()  # FAISS has one limit a process
 METRICS = {"inner_product": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
 
 
@@ -121,7 +123,8 @@ def read(path: Path, mapped: bool = False) -> Any:
     milliseconds, and removing the file does no harm while the index is there. In memory are centroids, quantisers, and
     the codes of fast scan, which must lie aligned. Such an index is for searching: do not change it.
     """
-    return repair(_mapped(path) if mapped else faiss.read_index(str(path)))
+    with _sizes_within(path):
+        return repair(_mapped(path) if mapped else faiss.read_index(str(path)))
 
 
 def _mapped(path: Path) -> Any:
@@ -135,6 +138,18 @@ def _mapped(path: Path) -> Any:
         raise RuntimeError(f"{path.name} has {held.size:,} bytes, and its index {reader.rp_:,}")
     index.referenced_objects = [held]  # the map stays for as long as the index
     return index
+
+
+@contextmanager
+def _sizes_within(path: Path) -> Iterator[None]:
+    """Let FAISS believe no size that is larger than the file: it sets aside what a header asks for before it reads."""
+    with _limiting:
+        before = faiss.get_deserialization_vector_byte_limit()
+        faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
+        try:
+            yield
+        finally:
+            faiss.set_deserialization_vector_byte_limit(before)
 
 
 @contextmanager

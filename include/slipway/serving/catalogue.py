@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from slipway import layout
+from slipway.errors import CorruptObject, ObjectMissing
 from slipway.manifest import MANIFEST, Manifest, find
 from slipway.pointer import Serving, read_serving
 from slipway.serving.loading import read_release_manifest
@@ -12,12 +15,17 @@ from slipway.storage.base import ObjectStore
 
 
 def list_releases(store: ObjectStore) -> dict[str, Any]:
-    """All whole releases, newest first, with their state: "live", "trial", "standby", "withdrawn" or None."""
+    """All sealed releases, newest first, with their state: "live", "trial", "standby", "withdrawn" or None.
+
+    A release that is not whole stands in the list all the same: `damaged` says why (None: nothing was seen; `slipway
+    verify` looks at every byte), and what its manifest does not tell is None. Those without a time come last.
+    """
     serving, _ = read_serving(store)
-    keys = [info.key for info in store.list("releases/") if info.key.endswith(f"/{MANIFEST}")]
-    manifests = [Manifest.from_json(store.read(key).body, key) for key in keys]
-    newest = sorted(manifests, key=lambda manifest: manifest.created_at, reverse=True)
-    return {"generation": serving.generation, "releases": [_entry(manifest, serving) for manifest in newest]}
+    sizes = {info.key: info.size_bytes for info in store.list(layout.RELEASES)}
+    sealed = {key.removeprefix(layout.RELEASES).partition("/")[0] for key in sizes if key.endswith(f"/{MANIFEST}")}
+    found = (_entry(store, release_id, serving, sizes) for release_id in sorted(sealed | set(serving.named)))
+    entries = sorted(filter(None, found), key=lambda entry: entry["created_at"] or "", reverse=True)
+    return {"generation": serving.generation, "releases": entries}
 
 
 def named_releases(store: ObjectStore) -> dict[str, Manifest]:
@@ -36,23 +44,59 @@ def named_releases(store: ObjectStore) -> dict[str, Manifest]:
     return named
 
 
-def _entry(manifest: Manifest, serving: Serving) -> dict[str, Any]:
-    release_id = manifest.fingerprint
-    return {
-        "release_id": release_id,
-        "state": _state(release_id, serving),
-        "created_at": manifest.created_at,
-        "documents": manifest.counts["documents"],
-        "vectors": manifest.counts["vectors"],
-        "bytes": manifest.size_bytes,
-        "spec": manifest.facts["spec"]["factory"],
-        "encoder": manifest.facts["encoder"],
-        "metrics": manifest.facts["metrics"],
-        "run_id": manifest.facts["run_id"],
-    }
+def manifest_sums(store: ObjectStore, wanted: Collection[str]) -> dict[str, str]:
+    """SHA-256 of these releases' manifests, as serving.json and the audit trail tell them: newest record first.
+
+    A release that never stood in a slot is not among them. Records that cannot be read are passed over.
+    """
+    sums: dict[str, str] = {}
+    keys = sorted((info.key for info in store.list(layout.AUDIT)), reverse=True)
+    for key in (layout.SERVING, *keys):
+        if set(wanted) <= set(sums):
+            break
+        with suppress(CorruptObject, ObjectMissing):
+            named = Serving.from_json(store.read(key).body).named
+            sums |= {one: named[one].manifest_sha256 for one in set(wanted).intersection(named) - set(sums)}
+    return sums
 
 
-def _state(release_id: str, serving: Serving) -> str | None:
+def _entry(store: ObjectStore, release_id: str, serving: Serving, sizes: Mapping[str, int]) -> dict[str, Any] | None:
+    """What is listed of a release; None for one that was removed since the listing."""
+    slot = serving.named.get(release_id)
+    entry: dict[str, Any] = {"release_id": release_id, "state": state_of(release_id, serving), "damaged": None}
+    try:
+        manifest = read_release_manifest(store, release_id, slot.manifest_sha256 if slot else None)
+        said = _said(manifest)
+    except (CorruptObject, ObjectMissing) as error:
+        if slot is None and isinstance(error, ObjectMissing):
+            return None
+        return entry | dict.fromkeys(_SAID) | {"damaged": str(error)}
+    wrong = [one.key for one in manifest.objects if sizes.get(one.key) != one.size_bytes]
+    damaged = f"{wrong[0]} is missing or cut short; restore it from a backup" if wrong else None
+    return entry | said | {"damaged": damaged}
+
+
+_SAID = ("created_at", "documents", "vectors", "bytes", "spec", "encoder", "metrics", "run_id")
+
+
+def _said(manifest: Manifest) -> dict[str, Any]:
+    """What a manifest says of its release. Raises `CorruptObject`."""
+    try:
+        counts, facts = manifest.counts, manifest.facts
+        values = (counts["documents"], counts["vectors"], manifest.size_bytes, facts["spec"]["factory"])
+        return dict(
+            zip(
+                _SAID,
+                (str(manifest.created_at), *values, facts["encoder"], dict(facts["metrics"]), facts["run_id"]),
+                strict=True,
+            )
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptObject(f"the manifest of {manifest.place} does not describe a release: {error!r}") from error
+
+
+def state_of(release_id: str, serving: Serving) -> str | None:
+    """What serving.json makes of a release: "live", "trial", "standby", "withdrawn" or None."""
     if serving.live_release and serving.live_release.release_id == release_id:
         return "live"
     if serving.trial and serving.trial.release_id == release_id:

@@ -15,7 +15,7 @@ import pyarrow.compute
 
 from slipway.errors import CorruptObject, InputError
 from slipway.index import artifact
-from slipway.index.anatomy import check_rows
+from slipway.index.anatomy import check_ids, check_rows
 from slipway.index.build import read, set_parameters
 from slipway.index.live import findable, nearest
 from slipway.index.selection import Selection, nearest_selected
@@ -50,12 +50,13 @@ class Searcher:
             self.index = read(files[artifact.INDEX], mapped=True)
         except (RuntimeError, MemoryError) as error:
             raise CorruptObject(f"{artifact.INDEX} cannot be read by FAISS: {str(error)[-200:]}") from error
-        self._rows = artifact.open_arrow(files[artifact.ROWS], artifact.ROWS_SCHEMA)
+        self._rows = artifact.open_rows(files[artifact.ROWS])
         self._documents = artifact.open_arrow(files[artifact.DOCUMENTS], artifact.DOCUMENTS_SCHEMA)
         self.dimension = int(self.index.d)
         self.documents = int(self._documents.num_rows)
         live = artifact.live_rows(self._rows)
         check_rows(self.index, live)
+        check_ids(self.index, live)
         self.vectors, self.rows = int(live.sum()), len(live)
         self._live = findable(self.index, live)
         self._owners = _Owners(self._rows["documents"])
@@ -172,8 +173,18 @@ class Searcher:
             document["document_id"],
             document["title"],
             snippet(document["text"][start:end]),
-            json.loads(document["metadata"]),
+            _metadata(document["metadata"], document["document_id"]),
         )
+
+
+def _metadata(text: str, document_id: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CorruptObject(f"the metadata of document {document_id} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise CorruptObject(f"the metadata of document {document_id} is no JSON object")
+    return found
 
 
 class _Owners:

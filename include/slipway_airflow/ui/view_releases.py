@@ -13,11 +13,12 @@ from slipway_airflow.ui.view import allowed
 def release_row(release: Mapping[str, Any], withdrawn: Mapping[str, Any]) -> dict[str, Any]:
     """One release of a collection's table."""
     metrics = mapping(release.get("metrics"))
-    state = release.get("state")
+    state, damaged = release.get("state"), release.get("damaged")
     return {
         **release,
         "state": {None: "retained", "trial": "on trial"}.get(state, state),
         "note": withdrawn.get(str(release.get("release_id")), "") if state == "withdrawn" else "",
+        "damaged": str(damaged) if damaged else "",
         "documents": count(release.get("documents")),
         "vectors": count(release.get("vectors")),
         "size": size(release.get("bytes")),
