@@ -21,7 +21,7 @@ export TOKENIZERS_PARALLELISM ?= true
 SETTINGS := $(filter AIRFLOW% SLIPWAY_ROOT SLIPWAY_COLLECTIONS SLIPWAY_STORE SLIPWAY_PORT,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench-night chaos conformance ceph up down lock clean
+.PHONY: help setup setup-dev demo test check bench-night chaos conformance attack ceph up down lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ chaos: setup-dev ## kill KILLS=50 runs at moments drawn with SEED, and compare h
 conformance: setup-dev ## race 8 processes for the same writes, ROUNDS=50 times on each of STORES=local,s3,ceph
 	-@$(if $(findstring ceph,$(or $(STORES),ceph)),tools/install_ceph.sh)
 	@$(BIN)/python benchmarks/conformance.py --rounds $(or $(ROUNDS),50) $(if $(STORES),--stores $(STORES))
+
+attack: setup-dev ## spoil a release MUTATIONS=1000 times and run SEQUENCES=200 of the release protocol on a store that goes wrong
+	@$(BIN)/python benchmarks/attack.py --mutations $(or $(MUTATIONS),1000) --sequences $(or $(SEQUENCES),200) $(if $(SEED),--seed $(SEED))
 
 ceph: ## install Ceph's object gateway, a real S3 server for conformance and the tests, from the system's packages (root)
 	@tools/install_ceph.sh

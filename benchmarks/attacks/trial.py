@@ -66,8 +66,9 @@ class Target:
             path = self.victim.folder / name
             if not path.is_file() or path.read_bytes() != body:
                 replace_file(path, body)
-        for signed in self.readers:  # a sound copy fetched before is as good as the store's
-            shutil.rmtree(self.folder / f"{signed}" / "releases" / self.victim.new, ignore_errors=True)
+        for copies in (self.cache, *(self.folder / f"{signed}" for signed in self.readers)):
+            # a sound copy that was fetched before is as good as the store's, and would hide what was done to that
+            shutil.rmtree(copies / "releases" / self.victim.new, ignore_errors=True)
         replace_file(self.victim.folder / SERVING, naming_new(self.pristine, number).to_json())
 
 
@@ -161,7 +162,6 @@ def run_batch(victims: list[Victim], result: Path, seed: int, first: int, count:
                 targets[chosen] = open_target(victim, Path(folder) / str(chosen), remote=chosen >= len(victims))
             _tell(file, number=number, kind=kind, event="begun")
             what, wrong = attack(targets[chosen], kind, drawn, number)
-            shutil.rmtree(targets[chosen].cache, ignore_errors=True)
             if wrong:  # its readers may serve what they should not: the next one begins with new ones
                 shutil.rmtree(Path(folder) / str(chosen))
                 del targets[chosen]

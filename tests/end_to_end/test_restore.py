@@ -5,9 +5,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from click.testing import CliRunner
 
-from slipway.cli import main
 from slipway.storage import ObjectStore, open_store
 from slipway.storage.s3_client import make_client
 from tests.support.releases import a_run, again, publish, unit_vectors

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from slipway import layout
 from slipway.errors import SlipwayError
+from slipway.maintenance import retain
 from slipway.manifest import MANIFEST, Manifest
-from slipway.pointer import Change, Serving, read_serving, swap_serving
+from slipway.pointer import Serving, read_serving
 from slipway.rollback import roll_back
 from slipway.rollout import Pace, end_interrupted
 from slipway.run import Run
@@ -76,24 +77,9 @@ class Collection:
         roll_back(store, "ada", "a test", target)
 
     def retain(self, store: ObjectStore) -> None:
-        """Retention: marks what it will remove, by a swap, removes it, and takes the marks away."""
-        keep = KEEP
-
-        def mark(now: Serving) -> Serving:
-            sealed = sorted(info.key.split("/")[1] for info in store.list(layout.RELEASES) if _is_manifest(info.key))
-            doomed = [name for name in sealed[:-keep] if name not in now.named]
-            return _retiring(now, {**now.retired, **dict.fromkeys(doomed, "2026-01-01")})
-
-        marked = swap_serving(store, Change("retire", "retention", "a test"), mark)
-        for name in marked.retired:
-            store.delete(f"{layout.release(name)}/{MANIFEST}")
-            for info in list(store.list(f"{layout.release(name)}/")):
-                store.delete(info.key)
-        swap_serving(
-            store,
-            Change("retire", "retention", "a test"),
-            lambda now: _retiring(now, {name: at for name, at in now.retired.items() if name not in marked.retired}),
-        )
+        """Retention, which holds the collection's lease: no two at once."""
+        self.fleet.let_go()
+        retain(a_run(store, self.scratch, "retention", release={"keep": KEEP}), "retention", lambda: None)
 
     def refresh(self, store: ObjectStore) -> None:
         """The reader follows."""
@@ -123,14 +109,6 @@ class Collection:
             self.refused.append(f"{type(error).__name__}: {error}")
             return self.refused[-1]
         return None
-
-
-def _retiring(now: Serving, retired: dict[str, str]) -> Serving:
-    return replace(now, retired=retired)
-
-
-def _is_manifest(key: str) -> bool:
-    return key.endswith(f"/{MANIFEST}")
 
 
 @lru_cache(maxsize=1)

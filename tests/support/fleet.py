@@ -92,6 +92,13 @@ class Fleet:
             if not player.silent and serving.live_release:
                 acknowledgement.publish(self.store, player.play(serving, seconds, self.now))
 
+    def let_go(self) -> None:
+        """The players hold on to what serving.json names, and to nothing else."""
+        named = read_serving(self.store)[0].named
+        for player in self.players:
+            player.answered = {name: one for name, one in player.answered.items() if name in named}
+        self.speak(0.0)
+
     def close(self, name: str) -> None:
         self.players = [player for player in self.players if player.name != name]
         acknowledgement.withdraw(self.store, name)

@@ -86,6 +86,10 @@ class S3Server:
         """The next `count` requests of `method` are carried out and then answered as if they had failed."""
         self._app.faults.extend([Fault(method, "500 InternalError", carried_out=True)] * count)
 
+    def lose_replies_as(self, method: str, status: str) -> None:
+        """The next request of `method` is carried out and then answered with `status`, whatever it did."""
+        self._app.faults.append(Fault(method, status, carried_out=True))
+
     def refuse(self, method: str, status: str, count: int = 1) -> None:
         """The next `count` requests of `method` are answered with `status` ("503 SlowDown") and not carried out."""
         self._app.faults.extend([Fault(method, status, carried_out=False)] * count)

@@ -43,10 +43,10 @@ def drilled(done: dict[str, Any]) -> str:
     made = f"backed up {at}" if at else "the live release, as no backup is configured"
     lines = [
         f"{done['collection']}: release {done['release_id']} came back from {done['source']} ({made})",
-        f"  {done['documents']:,} documents, {done['vectors']:,} vectors, {done['smoke_queries']:,} smoke queries hold",
+        f"  {done['documents']:,} documents, {done['vectors']:,} vectors; "
+        f"{done['smoke_queries']:,} smoke queries agreed",
         f"  copied and checked in {done['restore_seconds']:.1f} s, opened in {done['open_seconds']:.1f} s",
     ]
     if not done["is_live"]:
-        serves = done["live"] or "nothing"
-        lines.append(f"  {serves} serves now, not this release; to back that up: slipway backup")
+        lines.append(f"  it is not what serves now, {done['live'] or 'which is nothing'}; to back up: slipway backup")
     return "\n".join(lines)

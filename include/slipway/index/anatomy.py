@@ -114,3 +114,17 @@ def check_rows(index: Any, live: npt.NDArray[np.bool_]) -> None:
     whole = kept if kept is not None else index
     if (ivf is None or kept is not None) and int(whole.ntotal) != rows:
         raise CorruptObject(f"the index holds {whole.ntotal:,} vectors, {ROWS} has {rows:,} rows")
+
+
+def check_ids(index: Any, live: npt.NDArray[np.bool_]) -> None:
+    """Raise `CorruptObject` unless an inverted file holds just the rows that stand for a passage, each once."""
+    ivf = inverted_file(index)
+    if ivf is None:
+        return  # whose rows are numbered by their places
+    held = np.zeros(len(live), dtype=bool)
+    for number, ids in lists(ivf):
+        if ids.min() < 0 or ids.max() >= len(live):
+            raise CorruptObject(f"list {number} of the index names a row that {ROWS} does not have")
+        held[ids] = True
+    if not np.array_equal(held, live):
+        raise CorruptObject(f"the lists of the index hold other rows than those that {ROWS} has in use")

@@ -38,15 +38,30 @@ DOCUMENTS_SCHEMA = pa.schema(
 
 
 def open_arrow(path: Path, schema: pa.Schema) -> pa.Table:
-    """A memory-mapped Arrow IPC file. Raises `CorruptObject` when it is not one, or not of this schema."""
+    """A memory-mapped Arrow IPC file, every offset and text of which was checked once, so that using it cannot fail.
+
+    Raises `CorruptObject` when it is not one, or not of this schema.
+    """
     try:
         with pa.memory_map(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
-    except (pa.ArrowInvalid, OSError) as error:
+        if not table.schema.equals(schema):
+            raise CorruptObject(f"{path.name} has columns {table.schema.names}, this version reads {schema.names}")
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
         raise CorruptObject(f"{path.name} is not a whole Arrow file: {error}") from error
-    if not table.schema.equals(schema):
-        raise CorruptObject(f"{path.name} has columns {table.schema.names}, this version reads {schema.names}")
+    if any(column.null_count for column in table.columns):
+        raise CorruptObject(f"{path.name} lacks values; every column must have one in every row")
     return table
+
+
+def open_rows(path: Path) -> pa.Table:
+    """rows.arrow, in which each row has one start and one end a document. Raises `CorruptObject`."""
+    rows = open_arrow(path, ROWS_SCHEMA)
+    lengths = [pc.list_value_length(rows[name]) for name in ("documents", "starts", "ends")]
+    if not (lengths[0].equals(lengths[1]) and lengths[0].equals(lengths[2])):
+        raise CorruptObject(f"{path.name} has rows with more documents than places in them, or fewer")
+    return rows
 
 
 def live_rows(rows: pa.Table) -> npt.NDArray[np.bool_]:

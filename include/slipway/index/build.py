@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from slipway.index.anatomy import repair
 from slipway.index.spec import Spec, check_trainable
 
 ADD_STEP = 65_536  # vectors added at once
+_limiting = threading.Lock()  # FAISS has one limit a process
 METRICS = {"inner_product": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
 
 
@@ -114,9 +116,28 @@ def write(index: Any, path: Path) -> None:
         raise DiskFull(f"no space left on the device of {path}; free some, then run again") from error
 
 
-def read(path: Path) -> Any:
-    """Read an index file, whose checksum was verified before, into memory. Raises RuntimeError when it is not one."""
-    return repair(faiss.read_index(str(path)))
+def read(path: Path, mapped: bool = False) -> Any:
+    """Read an index file, whose checksum was verified before. Raises RuntimeError when it is not one.
+
+    With `mapped`, vectors, codes, lists and graphs stay in the file: processes share its pages, loading takes
+    milliseconds, and removing the file does no harm until the index goes. In memory are centroids, quantisers, and the
+    codes of fast scan, which must lie aligned. Such an index is for searching: do not change it, and map no file that
+    was not read without mapping before, since FAISS checks its bounds less well there.
+    """
+    with _sizes_within(path):
+        return repair(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0))
+
+
+@contextmanager
+def _sizes_within(path: Path) -> Iterator[None]:
+    """Let FAISS believe no size that is larger than the file: it sets aside what a header asks for before it reads."""
+    with _limiting:
+        before = faiss.get_deserialization_vector_byte_limit()
+        faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
+        try:
+            yield
+        finally:
+            faiss.set_deserialization_vector_byte_limit(before)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -65,8 +65,10 @@ class Held:
             self._encoder = self._encoders.of(self.loaded)
         return self._encoder
 
-    def search(self, queries: Queries, k: int) -> list[list[Hit]]:
+    def search(self, queries: Queries, k: int, where: Mapping[str, Any] | None = None) -> list[list[Hit]]:
         """The k nearest documents of each text, or of each row of an (n, dimension) float32 array; counted and timed.
+
+        `where` leaves only documents whose metadata matches (see slipway.serving.filters).
 
         The time includes the encoding of texts and not the loading of the encoder. An error that is the caller's own is
         not counted.
@@ -75,7 +77,7 @@ class Held:
             if not isinstance(queries, np.ndarray):
                 self.get_ready_for_text()
             started = time.perf_counter()
-            hits = self.loaded.searcher.search(self._vectors(queries), k)
+            hits = self.loaded.searcher.search(self._vectors(queries), k, where)
         except Exception as error:
             if not is_callers_own(error):
                 self._tally.failed(len(queries), error)

@@ -119,29 +119,42 @@ class Reader:
                 self._acknowledging.renew()
         return changed
 
-    def search(self, query: str | npt.NDArray[np.float32], k: int = 10, *, key: str | bytes | None = None) -> list[Hit]:
+    def search(
+        self,
+        query: str | npt.NDArray[np.float32],
+        k: int = 10,
+        *,
+        where: Mapping[str, Any] | None = None,
+        key: str | bytes | None = None,
+    ) -> list[Hit]:
         """The k nearest documents of a text or of one vector ((dimension,) float32), nearest first.
 
         A text needs the release's encoder on this machine; a vector must be of the live release's encoder. While a
         release is shifted in, `key` (a user's or a session's id, say) decides which of the two answers: the same key
-        always gets the same one. Without a key the query itself decides.
+        always gets the same one. Without a key the query itself decides. `where` leaves only documents whose metadata
+        matches, such as {"package": "numpy", "year": {"gte": 2020}} (see slipway.serving.filters).
         Raises `InputError`, and `EncoderError` when the model here is not the one that built the index.
         """
         if isinstance(query, str):
-            return self.search_batch([query], k, key=key)[0]
+            return self.search_batch([query], k, where=where, key=key)[0]
         vector = _as_vectors(query)
         if vector.ndim != 1:
             raise InputError(f"expected one vector of shape ({self.release.searcher.dimension},), got {vector.shape}")
-        return self._served().search(vector[None, :], k, key)[0]
+        return self._served().search(vector[None, :], k, key, where)[0]
 
     def search_batch(
-        self, queries: Sequence[str] | npt.NDArray[np.float32], k: int = 10, *, key: str | bytes | None = None
+        self,
+        queries: Sequence[str] | npt.NDArray[np.float32],
+        k: int = 10,
+        *,
+        where: Mapping[str, Any] | None = None,
+        key: str | bytes | None = None,
     ) -> list[list[Hit]]:
         """As `search`, for many texts or an (n, dimension) array of vectors at once.
 
         One release answers all of them: that of the key, or of the first query.
         """
-        return self._served().search(self._checked(queries), k, key)
+        return self._served().search(self._checked(queries), k, key, where)
 
     def _checked(self, queries: Any) -> Queries:
         if isinstance(queries, str):

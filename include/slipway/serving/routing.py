@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,15 +33,17 @@ class Served:
         """Every release in it."""
         return (self.live,) if self.trial is None else (self.live, self.trial)
 
-    def search(self, queries: Queries, k: int, key: str | bytes | None) -> list[list[Hit]]:
+    def search(
+        self, queries: Queries, k: int, key: str | bytes | None, where: Mapping[str, Any] | None = None
+    ) -> list[list[Hit]]:
         """The answers of one release to all queries. A trial that fails fails no request: the live release answers."""
         chosen = self._chosen(queries, key)
         if chosen is self.live:
-            return chosen.search(queries, k)
+            return chosen.search(queries, k, where)
         try:
-            return chosen.search(queries, k)
+            return chosen.search(queries, k, where)
         except Exception as error:
-            hits = self.live.search(queries, k)  # which raises as well where the caller is wrong
+            hits = self.live.search(queries, k, where)  # which raises as well where the caller is wrong
             if is_callers_own(error):
                 chosen.blame(len(queries), error)
             return hits

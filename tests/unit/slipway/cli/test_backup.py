@@ -141,7 +141,7 @@ def test_a_lost_serving_json_is_recovered(store: LocalStore) -> None:
 def test_a_drill_says_how_long_it_took_and_what_is_behind(store: LocalStore, tmp_path: Path) -> None:
     slipway("backup")
     done = slipway("drill").stdout
-    assert "40 documents, 40 vectors, 4 smoke queries hold" in done
+    assert "40 documents, 40 vectors; 4 smoke queries agreed" in done
     assert "serves now" not in done
     publish(a_run(store, tmp_path / "scratch", "night-9"), 9)
     assert f"{live(store)} serves now, not this release" in slipway("drill").stdout

@@ -101,6 +101,7 @@ def test_vectors_are_shown_by_encoder() -> None:
         "bytes_freed": 3 << 30,
     }
     done = {"collection": "docs", "dry_run": True, "removed": [], "compacted": [compacted], "bytes_freed": 3 << 30}
+    done |= {"releases": {"removed": [], "bytes_freed": 0}}
     title, _, _, line = maintained(done).splitlines()
     assert title == "docs: 3.0 GiB would be freed"
     assert line.split()[:5] == ["vectors", "1,197", "3,591", "3.0", "GiB"]
@@ -108,3 +109,12 @@ def test_vectors_are_shown_by_encoder() -> None:
         "1,190 of 1,200 parts into larger ones, 3 then; 4,321 vectors that nothing kept needs, 0 that stood twice"
         in line
     )
+
+
+def test_releases_that_went_are_named() -> None:
+    releases = {"removed": ["20260102T021500-aa", "20260101T021500-bb"], "bytes_freed": 5 << 20}
+    done = {"collection": "docs", "dry_run": False, "releases": releases, "removed": [], "compacted": []}
+    title, _, _, line = maintained(done | {"bytes_freed": 5 << 20}).splitlines()
+    assert title == "docs: 5.0 MiB freed"
+    assert line.split()[:5] == ["releases", "2", "-", "5.0", "MiB"]
+    assert "20260102T021500-aa, 20260101T021500-bb" in line

@@ -1,3 +1,5 @@
+import resource
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -215,3 +217,17 @@ def test_too_few_vectors_are_refused_before_anything_is_built() -> None:
 
 def test_exactly_as_many_vectors_as_centroids_are_enough() -> None:
     assert build(unit_vectors(64), spec("IVF64,Flat"), 1_000, 40).ntotal == 64
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1 << 33, 1 << 40])
+def test_a_size_that_is_larger_than_the_file_is_refused_before_memory_is_set_aside(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "index.faiss"
+    write(build(unit_vectors(40, DIMENSION), spec(), 100, 40), path)
+    body = path.read_bytes()
+    path.write_bytes(body.replace(struct.pack("<q", 40 * DIMENSION), struct.pack("<q", size)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(RuntimeError, match="byte_limit"):
+        read(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 << 10  # KiB
+    path.write_bytes(body)
+    assert read(path).ntotal == 40

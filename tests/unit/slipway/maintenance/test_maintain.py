@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from slipway import checkpoint, layout, maintenance
 from slipway.errors import CorruptObject, EncoderError, ObjectMissing, RunInProgress
 from slipway.lease import Holder, held, read_lease
-from slipway.maintenance import Maintained, maintain
+from slipway.maintenance import Maintained, Retained, maintain
 from slipway.maintenance.sweep import WHY
 from slipway.manifest import MANIFEST, load
 from slipway.parts import fetch_parts
@@ -79,7 +79,7 @@ def needed_numbers(history: History, release: str) -> set[int]:
 
 
 def test_nothing_goes_from_an_empty_store(history: History) -> None:
-    assert maintain(history.run()) == Maintained(False, (), ())
+    assert maintain(history.run()) == Maintained(False, Retained(False, 5, ()), (), ())
 
 
 def test_young_nights_stay_whole_whatever_became_of_them(history: History) -> None:
@@ -157,24 +157,61 @@ def test_the_same_documents_by_another_snapshot_keep_their_chunks(history: Histo
     assert_sound(history)
 
 
+def roll_back_to_standby(history: History) -> None:
+    standby = read_serving(history.store)[0].standby_release
+    assert standby is not None
+    swap_serving(
+        history.store,
+        Change("rollback", "tester", "worse"),
+        lambda now: now.rolled_back(standby.release_id, standby.manifest_sha256, "worse"),
+    )
+
+
 def test_a_withdrawn_releases_candidate_stays(history: History) -> None:
     history.night([1])
     bad = history.night([2])
     store = history.store
-    live = read_serving(store)[0]
-    standby = live.standby_release
-    assert standby is not None
-    swap_serving(
-        store,
-        Change("rollback", "tester", "worse"),
-        lambda now: now.rolled_back(standby.release_id, standby.manifest_sha256, "worse"),
-    )
+    roll_back_to_standby(history)
     for number in range(3, 6):
         history.night([number])
     history.pass_days(30)
     maintain(history.run())
     assert bad["candidate"].place in places(store, "candidates")
     assert bad["release"].place in places(store, "releases")
+
+
+def test_old_releases_go_first_and_then_what_only_they_needed(history: History) -> None:
+    nights = [history.night([number]) for number in range(1, 8)]
+    history.pass_days(30)
+    told = maintain(history.run(), dry_run=True)
+    done = maintain(history.run())
+    assert [one.release_id for one in done.retained.removed] == [
+        night["release"].fingerprint for night in (nights[1], nights[0])
+    ]
+    assert (told.retained.releases, told.removed, told.compacted) == (
+        done.retained.releases,
+        done.removed,
+        done.compacted,
+    )
+    assert told.bytes_freed == done.bytes_freed > sum(one.bytes for one in done.retained.removed) > 0
+    assert len(places(history.store, "releases")) == 5
+    assert nights[1]["candidate"].place not in places(history.store, "candidates")
+    assert history.numbers() == set(range(3, 8))
+    assert_sound(history)
+
+
+def test_a_withdrawn_releases_candidate_goes_with_its_release(history: History) -> None:
+    history.night([1])
+    bad = history.night([2])
+    roll_back_to_standby(history)
+    for number in range(3, 9):
+        history.night([number])
+    history.pass_days(30)
+    maintain(history.run())
+    assert bad["release"].place not in places(history.store, "releases")
+    assert bad["candidate"].place not in places(history.store, "candidates")
+    assert bad["release"].fingerprint in read_serving(history.store)[0].withdrawn
+    assert_sound(history)
 
 
 def test_a_releases_vectors_stay_although_its_chunks_are_gone(history: History) -> None:

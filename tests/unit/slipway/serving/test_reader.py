@@ -311,3 +311,17 @@ def test_a_release_that_was_never_sealed_is_not_listed(tmp_path: Path) -> None:
     live = publish(run)
     run.store.put("releases/20990101T000000-abcdefgh/0123abcd/index.faiss", b"half")
     assert [entry["release_id"] for entry in list_releases(run.store)["releases"]] == [live.release_id]
+
+
+def test_a_search_may_be_filtered_by_metadata(tmp_path: Path) -> None:
+    run = a_run(MemoryStore(), tmp_path / "scratch")
+    publish(run, 1)
+    with Reader(run.store, tmp_path / "cache") as reader:
+        vectors = unit_vectors(2, seed=5)
+        found = reader.search(vectors[0], 3, where={"number": {"lt": 5}})
+        assert {hit.metadata["number"] < 5 for hit in found} == {True}
+        assert reader.search_batch(vectors, 3, where={"number": {"lt": 5}})[0] == found
+        assert reader.search(vectors[0], 3, where={"number": -1}) == []
+        with pytest.raises(InputError, match="colour"):
+            reader.search(vectors[0], 3, where={"colour": "red"})
+        assert reader.metrics().releases[0].errors == 0
