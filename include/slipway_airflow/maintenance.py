@@ -84,8 +84,8 @@ def maintain() -> dict[str, Any]:
     """### Remove what nobody needs, merge what is small
 
     Marks what the retained releases, the newest checkpoints and recent runs are made of, and removes the rest once it
-    is older than `maintenance.keep_days`; then merges small vector parts and drops vectors that nothing kept needs. What went,
-    by kind, is printed below in the log.
+    is older than `maintenance.keep_days`; then merges small vector parts and drops vectors that nothing kept needs.
+    What went, by kind, is printed below in the log.
 
     **Up for retry?** `RunInProgress`: a run is at work on the collection; this waits for it, for hours if it must.
 
