@@ -5,7 +5,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 
+from slipway.cli import main
 from slipway.storage import ObjectStore, open_store
 from slipway.storage.s3_client import make_client
 from tests.support.releases import a_run, again, publish, unit_vectors
@@ -30,19 +32,8 @@ def root(s3_process: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> st
 
 
 def slipway(root: str, command: str, *options: str) -> dict[str, object]:
-    line = [
-        sys.executable,
-        "-c",
-        "from slipway.cli import main; main()",
-        command,
-        "docs",
-        "--store",
-        root,
-        "--json",
-        *options,
-    ]
-    done = subprocess.run(line, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr + done.stdout
+    done = CliRunner().invoke(main, [command, "docs", "--store", root, "--json", *options])
+    assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
     return found

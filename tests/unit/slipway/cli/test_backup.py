@@ -144,7 +144,7 @@ def test_a_drill_says_how_long_it_took_and_what_is_behind(store: LocalStore, tmp
     assert "40 documents, 40 vectors; 4 smoke queries agreed" in done
     assert "serves now" not in done
     publish(a_run(store, tmp_path / "scratch", "night-9"), 9)
-    assert f"{live(store)} serves now, not this release" in slipway("drill").stdout
+    assert f"it is not what serves now, {live(store)}" in slipway("drill").stdout
 
 
 def test_without_a_backup_store_there_is_a_way_to_name_one(store: LocalStore, tmp_path: Path) -> None:
