@@ -20,6 +20,9 @@ from slipway.index.spec import Spec, check_trainable
 
 ADD_STEP = 65_536  # vectors added at once
 _limiting = threading.Lock()  # FAISS has one limit a process
+# FAISS holds product quantised lists to the same limit with a table that they may never make and no file has: of at
+# most 256 numbers for each number of their centroids
+_TABLE, _TABLE_FACTOR = "precomputed_table allocation", 256
 METRICS = {"inner_product": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
 
 
@@ -123,8 +126,20 @@ def read(path: Path, mapped: bool = False) -> Any:
     milliseconds, and removing the file does no harm while the index is there. In memory are centroids, quantisers, and
     the codes of fast scan, which must lie aligned. Such an index is for searching: do not change it.
     """
-    with _sizes_within(path):
-        return repair(_mapped(path) if mapped else faiss.read_index(str(path)))
+    load = _mapped if mapped else _loaded
+    size = path.stat().st_size
+    try:
+        with _sizes_within(size):
+            return repair(load(path))
+    except RuntimeError as error:
+        if _TABLE not in str(error):
+            raise
+    with _sizes_within(size * _TABLE_FACTOR):
+        return repair(load(path))
+
+
+def _loaded(path: Path) -> Any:
+    return faiss.read_index(str(path))
 
 
 def _mapped(path: Path) -> Any:
@@ -141,11 +156,11 @@ def _mapped(path: Path) -> Any:
 
 
 @contextmanager
-def _sizes_within(path: Path) -> Iterator[None]:
-    """Let FAISS believe no size that is larger than the file: it sets aside what a header asks for before it reads."""
+def _sizes_within(size_bytes: int) -> Iterator[None]:
+    """Let FAISS believe no size that is larger: it sets aside what a header asks for before it reads."""
     with _limiting:
         before = faiss.get_deserialization_vector_byte_limit()
-        faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
+        faiss.set_deserialization_vector_byte_limit(size_bytes)
         try:
             yield
         finally:

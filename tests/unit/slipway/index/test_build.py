@@ -124,6 +124,20 @@ def test_an_index_comes_back_from_its_file(vectors: Vectors, queries: Vectors, t
     assert (found[1] == index.search(queries, 10)[1]).all()
 
 
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("factory", ["IVF128,PQ8x4fs", "IVF128,PQ16x8", "IVF128,PQ8x4fs,Refine(SQ8)"])
+def test_an_index_whose_tables_are_larger_than_its_file_is_read(
+    factory: str, mapped: bool, vectors: Vectors, tmp_path: Path
+) -> None:
+    """Few vectors in many lists."""
+    index = build(vectors[:300], spec(factory), 2_000, 40)
+    write(index, tmp_path / "index.faiss")
+    before = faiss.get_deserialization_vector_byte_limit()
+    found = read(tmp_path / "index.faiss", mapped).search(vectors[:5], 3)
+    assert np.array_equal(found[1], index.search(vectors[:5], 3)[1])
+    assert faiss.get_deserialization_vector_byte_limit() == before
+
+
 @pytest.mark.parametrize("metric", ["inner_product", "l2"])
 @pytest.mark.parametrize("factory", FACTORIES)
 def test_a_mapped_index_finds_what_a_loaded_one_does_also_when_its_file_is_gone(
