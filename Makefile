@@ -21,7 +21,7 @@ export TOKENIZERS_PARALLELISM ?= true
 SETTINGS := $(filter AIRFLOW% SLIPWAY_ROOT SLIPWAY_COLLECTIONS SLIPWAY_STORE SLIPWAY_PORT,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench-night chaos conformance attack ceph up down lock clean
+.PHONY: help setup setup-dev demo test check bench-night chaos conformance attack soak ceph up down lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ conformance: setup-dev ## race 8 processes for the same writes, ROUNDS=50 times 
 
 attack: setup-dev ## spoil a release MUTATIONS=1000 times and run SEQUENCES=200 of the release protocol on a store that goes wrong
 	@$(BIN)/python benchmarks/attack.py --mutations $(or $(MUTATIONS),1000) --sequences $(or $(SEQUENCES),200) $(if $(SEED),--seed $(SEED))
+
+soak: setup-dev ## swap releases SWAPS=1000 times under readers that search without pause, on STORE=local or s3
+	@$(BIN)/python benchmarks/soak.py --swaps $(or $(SWAPS),1000) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE))
 
 ceph: ## install Ceph's object gateway, a real S3 server for conformance and the tests, from the system's packages (root)
 	@tools/install_ceph.sh

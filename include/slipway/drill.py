@@ -68,9 +68,7 @@ def drill(
     made = backup.newest(backup_store) if backup_store else None
     release_id = made.release_id if made else live
     if release_id is None:
-        raise ReleaseRefused(
-            f"nothing is live at {store.url}, and no backup is configured: there is nothing to restore"
-        )
+        raise ReleaseRefused(f"nothing is live at {store.url}, and no backup is configured: nothing can be restored")
     source = backup_store or store
     manifest = read_release_manifest(source, release_id, made.manifest_sha256 if made else None, trusted)
     scratch.mkdir(parents=True, exist_ok=True)

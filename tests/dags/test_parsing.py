@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -203,12 +204,22 @@ def test_the_release_produces_the_collections_asset(shipped):
 
 
 def test_the_maintenance_waits_for_hours_while_a_run_is_at_work(shipped):
-    [task] = shipped.dags["pydocs__maintenance"].tasks
-    assert not task.retry_exponential_backoff  # steady, or run after run would go first
-    assert task.retries * task.retry_delay >= timedelta(hours=6)
-    assert timedelta(0) < task.execution_timeout <= timedelta(hours=6)
-    assert "Red?" in task.doc_md
-    assert f"| `{task.task_id}` |" in shipped.dags["pydocs__maintenance"].doc_md
+    dag = shipped.dags["pydocs__maintenance"]
+    for task in (dag.get_task("retention"), dag.get_task("maintain")):
+        assert not task.retry_exponential_backoff  # steady, or run after run would go first
+        assert task.retries * task.retry_delay >= timedelta(hours=6)
+
+
+def test_the_maintenance_is_one_task_after_another_each_with_its_page(shipped):
+    dag = shipped.dags["pydocs__maintenance"]
+    order = ["retention", "maintain", "verify", "backup", "drill"]
+    assert [task.task_id for task in dag.topological_sort()] == order
+    for before, after in pairwise(order):
+        assert dag.get_task(before).downstream_task_ids == {after}
+    for task in dag.tasks:
+        assert timedelta(0) < task.execution_timeout <= timedelta(hours=6)
+        assert "Red?" in task.doc_md
+        assert f"| `{task.task_id}` |" in dag.doc_md
 
 
 def test_the_maintenance_runs_once_at_a_time_on_the_collections_schedule(collections):

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 
@@ -56,6 +57,7 @@ class Collection:
     def begin(self, store: ObjectStore, candidate: int, shares: list[int]) -> None:
         """A run begins: it ends a shift that another left behind, and notes the generation."""
         run_id = f"run-{len(self.nights)}"
+        self.fleet.now += timedelta(seconds=1)  # what is sealed later is newer
         end_interrupted(store, run_id)
         self.nights.append(Night(run_id, candidate, read_serving(store)[0].generation, shares))
 

@@ -22,6 +22,7 @@ from slipway.cli.options import (
     scratch_folder,
     writable,
 )
+from slipway.errors import InputError
 
 _RELEASE = click.option("--release", "release_id", metavar="ID", help="This release.")
 
@@ -122,7 +123,7 @@ def restore(
 
 def _check_one_of(release_id: str | None, whole: bool) -> None:
     if release_id and whole:
-        raise click.UsageError("--all holds every release, so it goes without --release")
+        raise InputError("--all means every release, and --release means one: leave one of them out")
 
 
 def backed_up(done: dict[str, Any]) -> str:

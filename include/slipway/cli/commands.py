@@ -194,18 +194,20 @@ def search(
 @COLLECTIONS
 @JSON
 def releases(collection: str, store: str | None, collections: str | None, as_json: bool) -> None:
-    """List COLLECTION's releases, newest first: which is live, on trial or standby, and what each measured.
+    """List COLLECTION's releases, newest first: which is live, on trial, standby or pinned, and what each measured.
 
     Then the readers that follow it: what each serves, how that goes, what it refused, and when it was last heard.
     """
     with guarded(as_json) as output:
+        from slipway.pins import list_pins
         from slipway.pointer import read_serving
         from slipway.serving.catalogue import list_releases
         from slipway.serving.readers import list_readers, shift_under_way
 
         objects = open_store(collection_url(collection, collections, store))
         found, serving = list_releases(objects), read_serving(objects)[0]
-        found |= {"shift": shift_under_way(serving), **list_readers(objects, serving)}
+        pins = {release_id: asdict(pin) for release_id, pin in list_pins(objects).items()}
+        found |= {"shift": shift_under_way(serving), "pins": pins, **list_readers(objects, serving)}
         output.write({"collection": collection, **found}, show.releases)
 
 

@@ -225,19 +225,24 @@ def releases(found: dict[str, Any]) -> str:
         return f"{found['collection']}: nothing released yet"
     lines = [f"{found['collection']}: generation {found['generation']}", "", *shifts.under_way(found["shift"])]
     for release in found["releases"]:
-        state = release["state"] or ""
-        if release["damaged"]:
-            lines.append(f"  {state:<10} {release['release_id']}  DAMAGED: {release['damaged']}")
-            continue
-        metrics = "  ".join(
-            f"{name} {release['metrics'][name]:.3f}"
-            for name in ("recall_at_10", "ndcg_at_10")
-            if name in release["metrics"]
-        )
-        lines.append(
-            f"  {state:<10} {release['release_id']}  {release['documents']:,} documents  {release['spec']}  {metrics}"
-        )
+        lines += [_release(release), *_pin(found["pins"].get(release["release_id"]))]
     return "\n".join([*lines, *shifts.readers(found)])
+
+
+def _release(release: dict[str, Any]) -> str:
+    state = release["state"] or ""
+    if release["damaged"]:
+        return f"  {state:<10} {release['release_id']}  DAMAGED: {release['damaged']}"
+    metrics = "  ".join(
+        f"{name} {release['metrics'][name]:.3f}"
+        for name in ("recall_at_10", "ndcg_at_10")
+        if name in release["metrics"]
+    )
+    return f"  {state:<10} {release['release_id']}  {release['documents']:,} documents  {release['spec']}  {metrics}"
+
+
+def _pin(pin: dict[str, Any] | None) -> list[str]:
+    return [f"{'':<13}pinned by {pin['who']} at {pin['at']}: {pin['why']}"] if pin else []
 
 
 def rolled_back(done: dict[str, Any]) -> str:

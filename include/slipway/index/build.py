@@ -120,12 +120,24 @@ def read(path: Path, mapped: bool = False) -> Any:
     """Read an index file, whose checksum was verified before. Raises RuntimeError when it is not one.
 
     With `mapped`, vectors, codes, lists and graphs stay in the file: processes share its pages, loading takes
-    milliseconds, and removing the file does no harm until the index goes. In memory are centroids, quantisers, and the
-    codes of fast scan, which must lie aligned. Such an index is for searching: do not change it, and map no file that
-    was not read without mapping before, since FAISS checks its bounds less well there.
+    milliseconds, and removing the file does no harm while the index is there. In memory are centroids, quantisers, and
+    the codes of fast scan, which must lie aligned. Such an index is for searching: do not change it.
     """
     with _sizes_within(path):
-        return repair(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0))
+        return repair(_mapped(path) if mapped else faiss.read_index(str(path)))
+
+
+def _mapped(path: Path) -> Any:
+    """The index over a map of its file. FAISS's own way of mapping looks beyond the end of a file that is cut short."""
+    if not path.stat().st_size:
+        raise RuntimeError(f"{path.name} is empty")
+    held = np.memmap(path, dtype=np.uint8, mode="r")
+    reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(held), held.size)  # type: ignore[attr-defined]
+    index: Any = faiss.read_index(reader)
+    if reader.rp_ != held.size:  # a last number that is cut short counts as whole
+        raise RuntimeError(f"{path.name} has {held.size:,} bytes, and its index {reader.rp_:,}")
+    index.referenced_objects = [held]  # the map stays for as long as the index
+    return index
 
 
 @contextmanager

@@ -5,6 +5,9 @@ has to look at a hundred times as many to be as good as before: a graph visits, 
 more as rows are left out. From some point on it is cheaper, and exact to the index's codes, to score every row that
 may be found; `Selection` decides by the number of distances that either way computes.
 
+Some kinds of index take no selector. They are asked for more rows than are wanted, as with tombstones, and give what
+their own search reaches.
+
 Everything is given to FAISS with each call, nothing is set on the index, so threads may search it with many filters.
 """
 

@@ -7,7 +7,7 @@ made again from the sources.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -71,7 +71,7 @@ class Maintained:
 def maintain_alone(run: Run, holder: lease.Holder, *, take_over: bool = False) -> Maintained:
     """Take the collection's lease, maintain its store, and give the lease back. Raises `RunInProgress`."""
     with lease.alone(run.store, holder, take_over=take_over) as hold:
-        return maintain(run, check=hold.check, who=holder.who)
+        return maintain(replace(run, run_id=holder.run_id), check=hold.check, who=holder.who)
 
 
 def _unchecked() -> None:

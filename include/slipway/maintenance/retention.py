@@ -61,7 +61,7 @@ class Retained:
 def retain_alone(run: Run, holder: lease.Holder, *, take_over: bool = False) -> Retained:
     """Take the collection's lease, remove what is too old, and give the lease back. Raises `RunInProgress`."""
     with lease.alone(run.store, holder, take_over=take_over) as hold:
-        return retain(run, holder.who, check=hold.check)
+        return retain(replace(run, run_id=holder.run_id), holder.who, hold.check)
 
 
 def preview(run: Run) -> Retained:
@@ -75,8 +75,8 @@ def retain(run: Run, who: str, check: Check) -> Retained:
     """Remove the releases that are too old and not in use; again after a kill ends where one run would have ended.
 
     The caller holds the collection's lease; `check` is called before each change and raises once that is lost. `who`
-    stands in the audit trail. Raises `ReleaseRefused` when somebody else changed serving.json at the same moment: what
-    is marked then is removed by the next retention.
+    and the run's id stand in the audit trail. Raises `ReleaseRefused` when somebody else changed serving.json at the
+    same moment: what is marked then is removed by the next retention.
     """
     keep = run.collection.release.keep
     return _Retention(run.store, keep, who, run.run_id, check).run()

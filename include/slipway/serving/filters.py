@@ -79,6 +79,11 @@ class Filters:
         self._kept: OrderedDict[str, Matching] = OrderedDict()
         self._kept_bytes = 0
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the metadata was read."""
+        return self._columns is not None
+
     def prepare(self) -> None:
         """Read the metadata now, so that the first filter need not wait for it."""
         self._read()

@@ -173,8 +173,8 @@ class Following:
         Raises `EncoderError` when texts are searched and a fresh release's encoder is not on this machine.
         """
         served = self.served
-        if fresh and served and any(held.is_ready_for_text for held in served.held):
-            fresh.get_ready_for_text()
+        if fresh and served:
+            fresh.get_ready_as(served.held)
         held = [*(served.held if served else ()), *([fresh] if fresh else ())]
         live = _of(held, wanted.live_release) or (served.live if served else None)
         if live is None:

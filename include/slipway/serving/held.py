@@ -65,6 +65,13 @@ class Held:
             self._encoder = self._encoders.of(self.loaded)
         return self._encoder
 
+    def get_ready_as(self, others: Sequence[Held]) -> None:
+        """Load what others had to load for the searches that came: the encoder for texts, metadata for filters."""
+        if any(one.is_ready_for_text for one in others):
+            self.get_ready_for_text()
+        if any(one.loaded.searcher.filters.is_prepared for one in others):
+            self.loaded.searcher.filters.prepare()
+
     def search(self, queries: Queries, k: int, where: Mapping[str, Any] | None = None) -> list[list[Hit]]:
         """The k nearest documents of each text, or of each row of an (n, dimension) float32 array; counted and timed.
 

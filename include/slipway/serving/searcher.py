@@ -42,13 +42,12 @@ class Searcher:
     `documents`, `vectors` and `rows` are counts, of which rows count the tombstones too. Raises `CorruptObject` when
     the files do not belong together.
 
-    The index is mapped where FAISS can (see `slipway.index.build.read`). Give `mapped` false for a file that FAISS
-    never read before: cut files are refused then, where mapping them may end the process.
+    All three files stay mapped: most of the index (see `slipway.index.build.read`), and the whole of the others.
     """
 
-    def __init__(self, files: Mapping[str, Path], parameters: Mapping[str, int], mapped: bool = True) -> None:
+    def __init__(self, files: Mapping[str, Path], parameters: Mapping[str, int]) -> None:
         try:
-            self.index = read(files[artifact.INDEX], mapped)
+            self.index = read(files[artifact.INDEX], mapped=True)
         except (RuntimeError, MemoryError) as error:
             raise CorruptObject(f"{artifact.INDEX} cannot be read by FAISS: {str(error)[-200:]}") from error
         self._rows = artifact.open_rows(files[artifact.ROWS])

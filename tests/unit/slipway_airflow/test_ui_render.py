@@ -272,3 +272,13 @@ def test_what_a_release_was_allowed_stands_with_its_change():
 )
 def test_minutes_are_for_people(value, text):
     assert formats.minutes(value) == text
+
+
+def test_a_damaged_release_is_marked_with_what_is_wrong() -> None:
+    nothing = dict.fromkeys(("created_at", "documents", "vectors", "bytes", "spec", "encoder", "metrics", "run_id"))
+    broken = {"release_id": "r-broken", "state": "live", "damaged": "its manifest <is gone>", **nothing}
+    page = render.releases_page([{"collection": "docs", "error": None, "releases": [broken]}])
+    assert '<span class="tag bad">damaged</span>' in page
+    assert "its manifest &lt;is gone&gt;" in page
+    sound = render.releases_page([{"collection": "docs", "error": None, "releases": [broken | {"damaged": None}]}])
+    assert "damaged" not in sound

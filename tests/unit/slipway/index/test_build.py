@@ -1,3 +1,4 @@
+import gc
 import resource
 import struct
 import subprocess
@@ -121,6 +122,49 @@ def test_an_index_comes_back_from_its_file(vectors: Vectors, queries: Vectors, t
     write(index, tmp_path / "index.faiss")
     found = read(tmp_path / "index.faiss").search(queries, 10)
     assert (found[1] == index.search(queries, 10)[1]).all()
+
+
+@pytest.mark.parametrize("metric", ["inner_product", "l2"])
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_a_mapped_index_finds_what_a_loaded_one_does_also_when_its_file_is_gone(
+    factory: str, metric: str, vectors: Vectors, queries: Vectors, tmp_path: Path
+) -> None:
+    write(build(vectors, spec(factory, metric), 2_000, 40), tmp_path / "index.faiss")
+    loaded, mapped = read(tmp_path / "index.faiss"), read(tmp_path / "index.faiss", mapped=True)
+    (tmp_path / "index.faiss").unlink()
+    gc.collect()
+    for expected, found in zip(loaded.search(queries, 10), mapped.search(queries, 10), strict=True):
+        assert np.array_equal(expected, found)
+
+
+MAPPING = """
+import sys
+from pathlib import Path
+import numpy as np
+from slipway.index.build import read
+
+def anonymous():
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous")) * 1024
+
+before = anonymous()
+index = read(Path(sys.argv[1]), mapped=sys.argv[2] == "mapped")
+assert index.search(np.zeros((1, 256), np.float32), 10)[1].shape == (1, 10)
+print(anonymous() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="tells what is mapped on Linux only")
+@pytest.mark.parametrize("factory", ["Flat", "HNSW8", "IVF16,Flat"])
+def test_a_mapped_index_holds_little_memory_of_its_own(factory: str, tmp_path: Path) -> None:
+    size = 20_000 * 256 * 4
+    write(build(unit_vectors(20_000, 256), spec(factory), 1_000, 8), tmp_path / "index.faiss")
+    taken = {}
+    for way in ("loaded", "mapped"):
+        command = [sys.executable, "-c", MAPPING, str(tmp_path / "index.faiss"), way]
+        taken[way] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert taken["loaded"] > size
+    assert taken["mapped"] < size / 4
 
 
 @pytest.mark.parametrize("factory", ["HNSW16", "PCA16,HNSW16", "HNSW16,Flat,RFlat", "HNSW16,SQ8"])

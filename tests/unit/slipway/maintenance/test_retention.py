@@ -237,6 +237,8 @@ def test_it_waits_for_a_run_at_work_and_gives_the_lease_back(shop: Shop) -> None
     lease, _ = read_lease(shop.store)
     assert lease and (lease.state, lease.holder.what) == ("free", "retention")
     assert len(shop.left) == KEEP
+    changed = read_serving(shop.store)[0].changed
+    assert changed and (changed.action, changed.who, changed.run_id) == ("retire", "ann", "retention-1")
 
 
 def test_it_stops_before_the_next_release_once_another_run_is_at_work(shop: Shop) -> None:

@@ -325,3 +325,18 @@ def test_a_search_may_be_filtered_by_metadata(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="colour"):
             reader.search(vectors[0], 3, where={"colour": "red"})
         assert reader.metrics().releases[0].errors == 0
+
+
+def test_what_filters_need_is_read_before_a_swap(tmp_path: Path) -> None:
+    """Reading the metadata of a million documents takes seconds, which no search should wait for."""
+    store = MemoryStore()
+    run = a_run(store, tmp_path / "scratch")
+    publish(run, seed=1)
+    with Reader(store, tmp_path / "cache") as reader:
+        publish(again(run, "run-2"), seed=2)
+        assert reader.refresh()
+        assert not reader.release.searcher.filters.is_prepared
+        assert len(reader.search(unit_vectors(1)[0], where={"number": {"lt": 3}})) == 3
+        publish(again(run, "run-3"), seed=3)
+        assert reader.refresh()
+        assert reader.release.searcher.filters.is_prepared

@@ -68,7 +68,6 @@ def test_other_scores_of_the_same_documents_are_noticed(tmp_path: Path) -> None:
 def test_nothing_found_where_something_was_expected_is_noticed(tmp_path: Path) -> None:
     queries = smoke_queries(a_searcher(tmp_path / "a", VECTORS), QUERIES)
     searcher = a_searcher(tmp_path / "b", VECTORS)
-    searcher.index.reset()
     searcher.vectors = 0
     searcher.index.search = lambda vectors, k: (np.zeros((1, 0), np.float32), np.zeros((1, 0), np.int64))
     with pytest.raises(ReleaseRefused, match="found nothing; expected doc-"):
