@@ -6,5 +6,6 @@ from slipway_airflow.steps import WAITING_RETRIES
 
 for each in good_collections():
     with maintenance_dag(each):
-        tidied = retention.override(retries=WAITING_RETRIES, **STEADY)()
-        tidied >> maintain.override(retries=WAITING_RETRIES, **STEADY)() >> verify() >> backup() >> drill()
+        retired = retention.override(retries=WAITING_RETRIES, **STEADY)()
+        tidied = maintain.override(retries=WAITING_RETRIES, **STEADY)()
+        verify() >> retired >> tidied >> backup() >> drill()

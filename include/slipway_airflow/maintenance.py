@@ -24,18 +24,19 @@ STEADY = {"retry_delay": timedelta(minutes=10), "retry_exponential_backoff": 0}
 PAGE = """
 ### {collection}: maintenance of the store
 
-Removes what nobody needs any more, proves that what is left is whole, and that it can be brought back. How long things
-are kept is said by `maintenance` and `release` in the collection file.
+Proves that every release is whole, removes what nobody needs any more, and proves that what serves can be brought back.
+Nothing is removed while a release is damaged: an older one may be needed yet. How long things are kept is said by
+`maintenance` and `release` in the collection file.
 
 | task | does |
 |---|---|
+| `verify` | reads every object of every release, and compares it with what was sealed |
 | `retention` | removes releases that are too old and in nobody's use; says of each why it is kept or goes |
 | `maintain` | removes what nothing kept is made of, and merges small parts of the vector store |
-| `verify` | reads every object of every release, and compares it with what was sealed |
 | `backup` | copies the live release to `release.backup`; skipped where none is configured |
 | `drill` | restores the newest backup into an empty store beside, and serves from it |
 
-The first two wait while a run is at work. All can be killed and cleared at any time.
+`retention` and `maintain` wait while a run is at work. All can be killed and cleared at any time.
 
 **Red?** What serves was not touched. The log says what is missing or damaged; see the task's page.
 
@@ -47,7 +48,7 @@ def maintenance_dag(collection: Collection) -> DAG:
     """The DAG `<collection>__maintenance`, to be filled with its tasks in a `with` block."""
     return DAG(
         dag_id(collection.name, MAINTENANCE),
-        description=f"Removes what nobody needs from the store of {collection.name} and proves what is left",
+        description=f"Proves the releases of {collection.name}, and removes what nobody needs",
         schedule=collection.maintenance.schedule,
         start_date=SINCE,
         catchup=False,

@@ -15,7 +15,7 @@ from slipway.storage import LocalStore
 from tests.support.releases import a_run, again, publish
 
 ORPHAN = "chunks/abcd/ffff/chunks-00000.parquet"
-TASKS = ("retention", "maintain", "verify", "backup", "drill")
+TASKS = ("verify", "retention", "maintain", "backup", "drill")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_it_removes_proves_copies_and_restores(store, releases, settings, tmp_pa
     assert [one["kind"] for one in done["maintain"]["removed"]] == ["orphans"]
     assert not store.exists(ORPHAN)
     assert done["verify"]["sound"]
-    assert {one["release_id"] for one in done["verify"]["releases"]} == {releases[0], *releases[2:]}
+    assert {one["release_id"] for one in done["verify"]["releases"]} == set(releases)
     assert done["backup"]["release_id"] == done["drill"]["release_id"] == releases[3]
     assert done["drill"]["source"].startswith((tmp_path / "backup").as_uri())
     assert done["drill"]["is_live"]
@@ -106,11 +106,13 @@ def test_a_collection_without_a_release_is_no_failure(store):
     assert not store.exists(ORPHAN)
 
 
-def test_a_damaged_object_makes_the_run_red_and_is_named(store, releases):
+def test_a_damaged_object_makes_the_run_red_and_nothing_is_removed(store, releases, settings):
+    settings(keep=2)
     key = load(store, layout.release(releases[2])).objects[0].key
     store.put(key, b"spoilt")
     state, states, _, failures = run_dag()
-    assert (state, states["verify"], states["drill"]) == ("failed", "failed", "upstream_failed")
+    assert (state, states["verify"], states["retention"]) == ("failed", "failed", "upstream_failed")
+    assert all(store.exists(f"{layout.release(name)}/{MANIFEST}") for name in releases)
     assert failures["verify"].startswith("CorruptObject: ")
     assert key in failures["verify"]
 

@@ -212,7 +212,7 @@ def test_the_maintenance_waits_for_hours_while_a_run_is_at_work(shipped):
 
 def test_the_maintenance_is_one_task_after_another_each_with_its_page(shipped):
     dag = shipped.dags["pydocs__maintenance"]
-    order = ["retention", "maintain", "verify", "backup", "drill"]
+    order = ["verify", "retention", "maintain", "backup", "drill"]
     assert [task.task_id for task in dag.topological_sort()] == order
     for before, after in pairwise(order):
         assert dag.get_task(before).downstream_task_ids == {after}
