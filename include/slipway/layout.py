@@ -37,6 +37,7 @@ AUDIT = "audit/"
 READERS = "readers/"
 PINS = "pins/"
 DOCTOR = "doctor/"
+CLOCK = "clock/"
 BACKUPS = "backups/"
 BACKED_UP_COLLECTION = "collection"  # the name of a backup of everything, beside those of single releases
 
@@ -143,7 +144,7 @@ def pin(release_id: str) -> str:
 
 def clock(nonce: str) -> str:
     """Key of an object that is written to see the store's time."""
-    return f"clock/{nonce}"
+    return f"{CLOCK}{nonce}"
 
 
 def backup(name: str) -> str:

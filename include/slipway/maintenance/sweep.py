@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 
-from slipway.layout import SIGNATURE
+from slipway.layout import CLOCK, DOCTOR, SIGNATURE
 from slipway.maintenance.places import Check, Place, delete_place
 from slipway.maintenance.survey import Survey
 from slipway.manifest import load
@@ -63,10 +64,12 @@ class Sweep:
         return removed
 
     def orphans(self, found: Survey, kept: set[str]) -> Removed:
-        """Remove objects that no manifest names and that are no longer being written."""
+        """Remove objects that no manifest names and that are no longer being written, and old trials of the store."""
         gone = {path for kind in WHY for path in found.sealed(kind)} - kept
         places = [place for path, place in found.places.items() if path not in gone]
-        lost = [info for place in places for info in self._unnamed(place) if info.modified_at < self._since]
+        unnamed = (info for place in places for info in self._unnamed(place))
+        trials = (info for prefix in (CLOCK, DOCTOR) for info in self.store.list(prefix))
+        lost = [info for info in chain(unnamed, trials) if info.modified_at < self._since]
         if not self.dry_run:
             for info in lost:
                 self.check()

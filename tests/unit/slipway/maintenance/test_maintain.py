@@ -265,6 +265,16 @@ def test_orphans_go_after_a_day_and_not_before(history: History) -> None:
     assert_sound(history)
 
 
+def test_what_killed_trials_of_the_store_left_goes_after_a_day(history: History) -> None:
+    trials = [layout.clock("abcd"), f"{layout.doctor('abcd')}/race/pointer.json"]
+    for key in trials:
+        history.store.put(key, b"")
+    assert by_kind(maintain(history.run())) == {}
+    history.pass_days(1.1)
+    assert by_kind(maintain(history.run())) == {"orphans": 2}
+    assert not any(history.store.exists(key) for key in trials)
+
+
 def test_a_releases_signature_is_no_orphan_even_beside_one(history: History) -> None:
     made = history.night([1])["release"]
     signature = f"{made.place}/signature.json"
