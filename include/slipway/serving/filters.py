@@ -90,6 +90,8 @@ class Filters:
 
     def matching(self, where: Mapping[str, Any]) -> Matching:
         """What a filter leaves. Raises `InputError` for a field that no document has, and for what is no filter."""
+        if not isinstance(where, Mapping):
+            raise InputError(f"where maps metadata fields to what is asked of them, got {where!r}")
         plain = {_field(name): _plain(name, asked) for name, asked in where.items()}
         key = json.dumps(plain, sort_keys=True)
         with self._lock:
