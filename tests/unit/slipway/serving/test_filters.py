@@ -146,6 +146,16 @@ def test_columns_are_as_narrow_as_their_values_allow(distinct: int) -> None:
     assert [column.values[code] for code in column.codes[:300]] == [number % distinct for number in range(300)]
 
 
+def test_columns_are_of_all_chunks() -> None:
+    metadata = pa.chunked_array([['{"a": 1}', '{"b": 2}'], [], ['{"a": 3}', '{"a": 1}']], pa.string())
+    columns = module._columns(metadata)
+    assert {name: [one.values[code] for code in one.codes] for name, one in columns.items()} == {
+        "a": [1, None, 3, 1],
+        "b": [None, 2, None, None],
+    }
+    assert module._columns(pa.chunked_array([], pa.string())) == {}
+
+
 def test_metadata_is_read_once_and_only_when_it_is_filtered(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     real = module._columns
