@@ -6,6 +6,7 @@ from pathlib import Path
 
 from slipway import settings
 from slipway.config import Collection, load_collection
+from slipway.errors import ConfigError
 from slipway.storage import open_store
 from slipway.storage.base import ObjectStore
 
@@ -29,7 +30,14 @@ def named_collection_store(name: str, folder: Path, option: str | None = None) -
     named = settings.named_store(option)
     if named and not (folder / f"{name}.yaml").is_file():
         return open_store(settings.store_url(name, named))
-    return collection_store(load_collection(folder, name), option)
+    try:
+        described = load_collection(folder, name)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}. Where it cannot wait until that is mended: --collections with an empty folder and --store with "
+            f"the store's root go on without the settings of that file"
+        ) from error
+    return collection_store(described, option)
 
 
 def backup_store(collection: Collection) -> ObjectStore | None:

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 _MAKE_POOLS = "python -m slipway_airflow.pools"
 _SUBJECT = "Airflow"
-_PROCESS = (
-    "_AIRFLOW_PROCESS_CONTEXT"  # "server" has connections looked up in the database, as `airflow connections` does
-)
+_PROCESS = "_AIRFLOW_PROCESS_CONTEXT"  # "server": connections are looked up in the database, as by Airflow's own CLI
 
 Slots = dict[str, int]
 """How many tasks each pool lets run at once, by its name; -1 sets no bound."""

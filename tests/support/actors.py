@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 
 from slipway import layout
 from slipway.errors import SlipwayError
+from slipway.maintenance.retention import retain
 from slipway.manifest import MANIFEST, Manifest
-from slipway.pointer import Change, Serving, read_serving, swap_serving
+from slipway.pointer import Serving, read_serving
 from slipway.rollback import roll_back
 from slipway.rollout import Pace, end_interrupted
 from slipway.run import Run
@@ -66,6 +68,7 @@ class Collection:
         shifting = {"shift": night.shares, "step_minutes": 0.05, "wait_minutes": 0.1}
         run = a_run(store, self.scratch, night.run_id, release=shifting)
         candidate, evaluation = _made(self.scratch)[night.candidate]
+        self.fleet.now += timedelta(seconds=1)
         self.fleet.speak(0.0)
         release(run, candidate, evaluation, PASSED, night.generation, "a night", "a test", self.pace())
 
@@ -76,31 +79,25 @@ class Collection:
         roll_back(store, "ada", "a test", target)
 
     def retain(self, store: ObjectStore) -> None:
-        """Retention: marks what it will remove, by a swap, removes it, and takes the marks away."""
-        keep = KEEP
+        """Retention removes what is too old and in nobody's use. Two at once are kept apart by the lease."""
+        self._readers_let_go()
+        retain(a_run(store, self.scratch, "retention", release={"keep": KEEP}), "a test", lambda: None)
 
-        def mark(now: Serving) -> Serving:
-            sealed = sorted(info.key.split("/")[1] for info in store.list(layout.RELEASES) if _is_manifest(info.key))
-            doomed = [name for name in sealed[:-keep] if name not in now.named]
-            return _retiring(now, {**now.retired, **dict.fromkeys(doomed, "2026-01-01")})
-
-        marked = swap_serving(store, Change("retire", "retention", "a test"), mark)
-        for name in marked.retired:
-            store.delete(f"{layout.release(name)}/{MANIFEST}")
-            for info in list(store.list(f"{layout.release(name)}/")):
-                store.delete(info.key)
-        swap_serving(
-            store,
-            Change("retire", "retention", "a test"),
-            lambda now: _retiring(now, {name: at for name, at in now.retired.items() if name not in marked.retired}),
-        )
+    def _readers_let_go(self) -> None:
+        """Readers hold what serving.json names, and nothing that they served before."""
+        named = read_serving(self.store)[0].named
+        for player in self.fleet.players:
+            player.answered = {name: one for name, one in player.answered.items() if name in named}
+        self.fleet.now += timedelta(seconds=1)
+        self.fleet.speak(0.0)
 
     def refresh(self, store: ObjectStore) -> None:
         """The reader follows."""
         if self.reader is None:
             self.reader = Reader(store, self.scratch / f"cache-{secrets.token_hex(4)}")
             return
-        self.reader._store = store
+        self.reader._following._store = store
+        self.reader._following.pointer._store = store
         self.reader.refresh()
 
     def pace(self) -> Pace:
@@ -123,14 +120,6 @@ class Collection:
             self.refused.append(f"{type(error).__name__}: {error}")
             return self.refused[-1]
         return None
-
-
-def _retiring(now: Serving, retired: dict[str, str]) -> Serving:
-    return replace(now, retired=retired)
-
-
-def _is_manifest(key: str) -> bool:
-    return key.endswith(f"/{MANIFEST}")
 
 
 @lru_cache(maxsize=1)

@@ -64,10 +64,12 @@ def write_files(
     owners: Sequence[Sequence[int]] | None = None,
     documents: int | None = None,
     prefix: str = "doc",
+    metadata: Sequence[dict[str, Any]] | None = None,
 ) -> dict[str, Path]:
     """The files of an index, by name. `owners` holds the document ordinals of each row; without, row n is document n.
 
     Document n is called "<prefix>-0000n" and its text is "text of <prefix>-0000n", in which every passage is "text".
+    Its metadata is {"number": n}, or what `metadata` has for it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     owners = owners if owners is not None else [[row] for row in range(len(vectors))]
@@ -85,7 +87,7 @@ def write_files(
         "document_id": names,
         "title": [f"Title of {name}" for name in names],
         "text": [f"text of {name}" for name in names],
-        "metadata": [json.dumps({"number": number}) for number in range(count)],
+        "metadata": [json.dumps(metadata[number] if metadata else {"number": number}) for number in range(count)],
     }
     write_arrow(files[artifact.ROWS], pa.table(rows, artifact.ROWS_SCHEMA))
     write_arrow(files[artifact.DOCUMENTS], pa.table(texts, artifact.DOCUMENTS_SCHEMA))

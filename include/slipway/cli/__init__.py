@@ -4,6 +4,8 @@ from slipway.cli import audit as audit  # these modules' commands belong to main
 from slipway.cli import doctor as doctor
 from slipway.cli import keygen as keygen
 from slipway.cli import maintain as maintain
+from slipway.cli import pins as pins
+from slipway.cli import retention as retention
 from slipway.cli.commands import main
 
 __all__ = ["main"]

@@ -25,8 +25,9 @@ def maintain(
 ) -> None:
     """Remove from COLLECTION's store what nobody needs any more, and merge small parts of its vector store.
 
-    Releases are never removed. What they, the newest checkpoints and recent runs are made of stays; see maintenance in
-    the collection file. What goes can be made again from the sources. It can be killed and run again at any time.
+    Old releases go first, as slipway retention says. What the others, the newest checkpoints and recent runs are made
+    of stays; see maintenance in the collection file. What goes beside releases can be made again from the sources. It
+    can be killed and run again at any time.
     """
     with guarded(as_json) as output:
         from slipway import maintenance
@@ -45,9 +46,11 @@ def maintained(done: dict[str, Any]) -> str:
     """A table of what went, or would go, by kind: objects, bytes, and why; and what became of the vectors."""
     would = "would be " if done["dry_run"] else ""
     title = f"{done['collection']}: {_size(done['bytes_freed'])} {would}freed"
-    if not done["removed"] and not any(_changed(one) for one in done["compacted"]):
+    gone = done["releases"]["removed"]
+    if not gone and not done["removed"] and not any(_changed(one) for one in done["compacted"]):
         return f"{title}; nothing to remove and nothing to merge"
     lines = [title, "", _COLUMNS.format(kind="kind", places="places", objects="objects", size="bytes", why="why")]
+    lines += [_releases(done["releases"])] if gone else []
     lines += [
         _COLUMNS.format(
             kind=one["kind"],
@@ -59,6 +62,13 @@ def maintained(done: dict[str, Any]) -> str:
         for one in done["removed"]
     ]
     return "\n".join(lines + [_vectors(one) for one in done["compacted"] if _changed(one)])
+
+
+def _releases(retained: dict[str, Any]) -> str:
+    gone = retained["removed"]
+    why = f"too old and not in use: {', '.join(gone)}; see slipway retention --dry-run for those that are kept"
+    size = _size(retained["bytes_freed"])
+    return _COLUMNS.format(kind="releases", places=f"{len(gone):,}", objects="-", size=size, why=why)
 
 
 def _changed(compacted: dict[str, Any]) -> bool:

@@ -49,7 +49,7 @@ def readers(found: dict[str, Any]) -> list[str]:
 
 
 def _reader(one: dict[str, Any]) -> str:
-    marks = [mark for mark, is_so in (("SILENT", one["silent"]), ("behind", one["behind"])) if is_so]
+    marks = [mark for mark, is_so in (("SILENT", "silent"), ("REFUSES", "refuses"), ("behind", "behind")) if one[is_so]]
     return _READER.format(
         name=one["name"],
         host=one["host"],

@@ -116,10 +116,16 @@ def write(index: Any, path: Path) -> None:
         raise DiskFull(f"no space left on the device of {path}; free some, then run again") from error
 
 
-def read(path: Path) -> Any:
-    """Read an index file, whose checksum was verified before, into memory. Raises RuntimeError when it is not one."""
+def read(path: Path, mapped: bool = False) -> Any:
+    """Read an index file, whose checksum was verified before. Raises RuntimeError when it is not one.
+
+    With `mapped`, vectors, codes, lists and graphs stay in the file: processes share its pages, loading takes
+    milliseconds, and removing the file does no harm until the index goes. In memory are centroids, quantisers, and the
+    codes of fast scan, which must lie aligned. Such an index is for searching: do not change it, and map no file that
+    was not read without mapping before, since FAISS checks its bounds less well there.
+    """
     with _sizes_within(path):
-        return repair(faiss.read_index(str(path)))
+        return repair(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0))
 
 
 @contextmanager

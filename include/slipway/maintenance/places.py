@@ -80,6 +80,12 @@ def list_places(store: ObjectStore, kind: str) -> Iterator[Place]:
             yield Place(path, tuple(objects))
 
 
+def find_place(store: ObjectStore, path: str) -> Place | None:
+    """The place at `path`, whether sealed or not; None when nothing lies there."""
+    objects = tuple(store.list(f"{path}/"))
+    return Place(path, objects) if objects else None
+
+
 def delete_place(store: ObjectStore, place: Place, check: Check) -> None:
     """Remove a place: its manifest first, so that what is left by a kill half-way exists for no reader."""
     manifest = place.manifest

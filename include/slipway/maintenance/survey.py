@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +35,12 @@ class Survey:
         """A fact of the place's manifest; None where there is no such fact, or no such place."""
         manifest = self.manifests.get(path) if path else None
         return manifest.facts.get(name) if manifest else None
+
+    def without(self, paths: Iterable[str]) -> Survey:
+        """The survey as it is when these places are gone."""
+        gone = set(paths)
+        places = {path: place for path, place in self.places.items() if path not in gone}
+        return replace(self, places=places)
 
 
 def survey(store: ObjectStore) -> Survey:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from slipway import layout
-from slipway.acknowledgement import RefusedRelease, utc_now
+from slipway.acknowledgement import utc_now
 from slipway.errors import ReleaseRefused, SlipwayError, StoreUnreachable
 from slipway.pointer import Serving, Slot
 from slipway.serving.cache import Cache, is_remote
@@ -16,20 +16,10 @@ from slipway.serving.held import Encoders, Held
 from slipway.serving.loading import load_release, manifest_key
 from slipway.serving.metrics import Troubles
 from slipway.serving.pointing import Pointer
+from slipway.serving.refusals import Refusals
 from slipway.serving.routing import Served
 from slipway.signing import Trusted
 from slipway.storage.base import ObjectStore
-
-RETRY_SECONDS = 300.0  # before a poll tries a refused release again, while serving.json stays as it is
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """A release that was not taken, at which generation, and when (seconds of the clock)."""
-
-    said: RefusedRelease
-    generation: int
-    tried_at: float
 
 
 class Following:
@@ -45,10 +35,10 @@ class Following:
         clock: Callable[[], float] = time.monotonic,
         trusted: Trusted | None = None,
     ) -> None:
-        self._store, self._cache, self._clock, self._trusted = store, cache, clock, trusted
+        self._store, self._cache, self._trusted = store, cache, trusted
         self._stepping, self._swapping = threading.Lock(), threading.Lock()
         self._encoders = Encoders()
-        self._refusals: dict[str, _Refusal] = {}
+        self.refusals = Refusals(clock)
         self.pointer = Pointer(store)
         self.troubles = Troubles()
         self.served: Served | None = None
@@ -57,17 +47,11 @@ class Following:
         self.loads = 0
         self.generation = 0  # of serving.json that was acted on, by loading or refusing all that it names
         self.polled_at: str | None = None
-        self.last_refusal: RefusedRelease | None = None
-
-    @property
-    def refused(self) -> tuple[RefusedRelease, ...]:
-        """What serving.json names and this reader would not load."""
-        return tuple(refusal.said for refusal in tuple(self._refusals.values()))
 
     def open(self) -> None:
         """Load the live release, and the one on trial; without the store, the release that was live last.
 
-        Raises what keeps the live release from being loaded. A trial that is refused is told by `refused`.
+        Raises what keeps the live release from being loaded. A trial that is refused is told by `refusals`.
         """
         with self._stepping:
             try:
@@ -106,7 +90,7 @@ class Following:
     def poll(self) -> bool:
         """As `refresh`, but patient: nothing is raised, and what was refused is left alone for some minutes."""
         with self._stepping:
-            before = (self.served, self.generation, self.refused)
+            before = (self.served, self.generation, self.refusals.present)
             trouble: Exception | None = None
             try:
                 self.pointer.look()
@@ -116,7 +100,7 @@ class Following:
             self.troubles.note("store", trouble or next(filter(_is_unreachable, failures), None))
             self._settle()
             self.polled_at = utc_now()
-            return (self.served, self.generation, self.refused) != before
+            return (self.served, self.generation, self.refusals.present) != before
 
     def close(self) -> None:
         """Serve nothing any more; a load under way is thrown away."""
@@ -136,10 +120,9 @@ class Following:
         self._get_ready_for_text(wanted)
         self._swap(wanted)
         failures: list[Exception] = []
-        slots = [slot for slot in (wanted.live_release, wanted.trial) if slot is not None]
-        self._forget_all_but(slots)
-        for slot in slots:
-            if not self._holds(slot) and (retry or not self._waits(slot, wanted.generation)):
+        self._tidy_refusals(wanted)
+        for slot in _slots(wanted):
+            if not self._holds(slot) and (retry or not self.refusals.wait(slot.release_id, wanted.generation)):
                 self._take(slot, wanted, failures)
         if not any(map(_is_unreachable, failures)):
             self.generation = wanted.generation
@@ -153,14 +136,8 @@ class Following:
         except Exception as error:  # whatever it is, what serves goes on serving
             failures.append(error)
             if not _is_unreachable(error):
-                self._refuse(slot.release_id, wanted.generation, error)
-        else:
-            self._refusals.pop(slot.release_id, None)
-
-    def _refuse(self, release_id: str, generation: int, error: Exception) -> None:
-        said = RefusedRelease(release_id, str(error) or repr(error), utc_now())
-        self._refusals[release_id] = _Refusal(said, generation, self._clock())
-        self.last_refusal = said
+                self.refusals.add(slot.release_id, wanted.generation, error)
+        self._tidy_refusals(wanted)
 
     def _get_ready_for_text(self, wanted: Serving) -> None:
         """Where texts are searched, a trial that was loaded before the first text must be able to answer them, too.
@@ -174,7 +151,7 @@ class Following:
             served.trial.get_ready_for_text()
         except Exception as error:  # whatever it is, what serves goes on serving
             self._serve(Served(served.live, served.since))
-            self._refuse(served.trial.release_id, wanted.generation, error)
+            self.refusals.add(served.trial.release_id, wanted.generation, error)
 
     def _load(self, store: ObjectStore, release_id: str, manifest_sha256: str | None) -> Held:
         loaded = load_release(store, release_id, self._cache.folder, manifest_sha256, self._trusted)
@@ -217,16 +194,9 @@ class Following:
     def _holds(self, slot: Slot) -> bool:
         return self.served is not None and _of(list(self.served.held), slot) is not None
 
-    def _waits(self, slot: Slot, generation: int) -> bool:
-        refusal = self._refusals.get(slot.release_id)
-        if refusal is None or refusal.generation != generation:
-            return False
-        return self._clock() - refusal.tried_at < RETRY_SECONDS
-
-    def _forget_all_but(self, slots: list[Slot]) -> None:
-        """Refusals of releases that are no longer asked for, or that are held, are no longer told."""
-        asked = {slot.release_id for slot in slots if not self._holds(slot)}
-        self._refusals = {name: refusal for name, refusal in self._refusals.items() if name in asked}
+    def _tidy_refusals(self, wanted: Serving) -> None:
+        """Tell only of releases that are asked for and not held."""
+        self.refusals.keep_only({slot.release_id for slot in _slots(wanted) if not self._holds(slot)})
 
     def _settle(self) -> None:
         """Put the cache in order once what is wanted is served; what fails is tried again at the next step."""
@@ -258,6 +228,11 @@ class Following:
             ) from unusable
         self.generation = 0 if wanted.shift else wanted.generation
         self.troubles.note("store", error)
+
+
+def _slots(wanted: Serving) -> list[Slot]:
+    """What is to be held: live, and on trial."""
+    return [slot for slot in (wanted.live_release, wanted.trial) if slot is not None]
 
 
 def _of(held: list[Held], slot: Slot | None) -> Held | None:

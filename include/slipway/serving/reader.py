@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
 import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slipway.acknowledgement import Acknowledgement, check_name, utc_now
+from slipway.acknowledgement import Acknowledgement, check_name
 from slipway.errors import InputError
-from slipway.serving.acknowledging import LEAST_SECONDS, Acknowledging, default_name, versions
+from slipway.serving.acknowledging import LEAST_SECONDS, Acknowledging, default_name
 from slipway.serving.cache import Cache, default_cache, folder_of
 from slipway.serving.following import Following
 from slipway.serving.forks import abandon_in_children
@@ -27,6 +24,7 @@ from slipway.serving.metrics import ReaderMetrics
 from slipway.serving.repeating import Repeating
 from slipway.serving.routing import Served
 from slipway.serving.searcher import Hit
+from slipway.serving.telling import acknowledgement_of, metrics_of
 from slipway.signing import Trusted, trusted_here
 from slipway.storage import ObjectStore, open_store
 
@@ -162,46 +160,14 @@ class Reader:
 
     def metrics(self) -> ReaderMetrics:
         """What is served, refused and troubling, and how searches go. Raises `InputError` when the reader is closed."""
-        served, following = self._served(), self._following
-        age = datetime.now(UTC) - served.live.loaded.created_at
-        return ReaderMetrics(
-            name=self._acknowledging.name if self._acknowledging else None,
-            live=served.live.release_id,
-            live_since=served.since,
-            live_age_seconds=age.total_seconds(),
-            trial=served.trial.release_id if served.trial else None,
-            percent=served.percent,
-            generation=following.generation,
-            is_confirmed=self._pinned is not None or following.pointer.is_confirmed,
-            loads=following.loads,
-            polled_at=following.polled_at,
-            releases=tuple(held.metrics() for held in served.held),
-            refused=following.refused,
-            last_refusal=following.last_refusal,
-            store_trouble=following.troubles.of("store"),
-            acknowledgement_trouble=following.troubles.of("acknowledgement"),
-            cache_trouble=following.troubles.of("cache"),
-        )
+        name = self._acknowledging.name if self._acknowledging else None
+        return metrics_of(self._following, self._served(), name, self._pinned is not None)
 
     def _told(self) -> Acknowledgement:
-        following, acknowledging = self._following, self._acknowledging
-        assert acknowledging is not None
-        generation = following.generation  # read first: what is told beside it is then at least as new
-        served = self._served()
-        return Acknowledgement(
-            reader=acknowledging.name,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            at=utc_now(),
-            every_seconds=acknowledging.every_seconds,
-            generation=generation,
-            live=served.live.release_id,
-            trial=served.trial.release_id if served.trial else None,
-            percent=served.percent,
-            loaded=tuple(held.told() for held in served.held),
-            refused=following.refused,
-            versions=versions(),
-        )
+        assert self._acknowledging is not None
+        generation = self._following.generation  # read first: what is told beside it is then at least as new
+        name, every = self._acknowledging.name, self._acknowledging.every_seconds
+        return acknowledgement_of(self._following, generation, self._served(), name, every)
 
     def _served(self) -> Served:
         served = self._following.served
@@ -241,6 +207,7 @@ def open_reader(
     name: str | None = None,
     acknowledge: bool = True,
     public_key: str | None = None,
+    encryption: Mapping[str, str] | None = None,
 ) -> Reader:
     """A reader of the collection at `url` (`<store root>/<collection>`), on its live release or on a given one.
 
@@ -249,13 +216,14 @@ def open_reader(
     Without `follow` it stays with what it opened until `refresh`. `cache` (default: SLIPWAY_CACHE) keeps releases of
     remote stores; where the store does not answer, the release that was live last is opened from there. `public_key`
     (else SLIPWAY_PUBLIC_KEY) is base64, or several with commas between: only releases that one of them signed are
-    served then.
+    served then. `encryption` goes with the acknowledgements that are written to S3, as `release.encryption` of the
+    collection file does with what runs write there.
 
     Raises `ReleaseRefused` when nothing is released, `UntrustedRelease`, `CorruptObject`, `ObjectMissing`,
     `StoreUnreachable`, and `InputError`.
     """
     trusted = trusted_here(public_key)
-    store = open_store(url)
+    store = open_store(url, encryption=encryption)
     folder = folder_of(Path(cache or default_cache()), store.url)
     return Reader(store, folder, release_id, follow=follow, name=name, acknowledge=acknowledge, trusted=trusted)
 

@@ -23,9 +23,10 @@ def list_readers(store: ObjectStore, serving: Serving, now: datetime | None = No
 
 
 def _row(one: Heard, serving: Serving, now: datetime) -> dict[str, Any]:
-    """A reader: `errors` and `queries` are counts, and `p95_ms` a latency, of the release that it serves.
+    """A reader. `refuses`: it refused what it should serve now.
 
-    `trial_answers` holds the same three of the release on trial, None without one.
+    `errors` and `queries` are counts, and `p95_ms` a latency, of the release that it serves; `trial_answers` holds the
+    same three of the release on trial, None without one.
     """
     said = one.said
     return {
@@ -40,6 +41,7 @@ def _row(one: Heard, serving: Serving, now: datetime) -> dict[str, Any]:
         "trial_answers": _answered(said.of(said.trial)) if said.trial else None,
         "heard_at": one.heard_at.astimezone(UTC).isoformat(timespec="seconds"),
         "silent": one.is_silent(now),
+        "refuses": any(refused.release_id in serving.named for refused in said.refused),
         "refused": [asdict(refused) for refused in said.refused],
     }
 

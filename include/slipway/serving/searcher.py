@@ -18,6 +18,8 @@ from slipway.index import artifact
 from slipway.index.anatomy import check_ids, check_rows
 from slipway.index.build import read, set_parameters
 from slipway.index.live import findable, nearest
+from slipway.index.selection import Selection, nearest_selected
+from slipway.serving.filters import Filters, Mask, Matching
 
 SNIPPET = 300  # characters
 
@@ -39,11 +41,14 @@ class Searcher:
     Safe to search from many threads: nothing changes after construction. `dimension` is that of its vectors;
     `documents`, `vectors` and `rows` are counts, of which rows count the tombstones too. Raises `CorruptObject` when
     the files do not belong together.
+
+    The index is mapped where FAISS can (see `slipway.index.build.read`). Give `mapped` false for a file that FAISS
+    never read before: cut files are refused then, where mapping them may end the process.
     """
 
-    def __init__(self, files: Mapping[str, Path], parameters: Mapping[str, int]) -> None:
+    def __init__(self, files: Mapping[str, Path], parameters: Mapping[str, int], mapped: bool = True) -> None:
         try:
-            self.index = read(files[artifact.INDEX])
+            self.index = read(files[artifact.INDEX], mapped)
         except (RuntimeError, MemoryError) as error:
             raise CorruptObject(f"{artifact.INDEX} cannot be read by FAISS: {str(error)[-200:]}") from error
         self._rows = artifact.open_rows(files[artifact.ROWS])
@@ -61,12 +66,20 @@ class Searcher:
             raise CorruptObject(f"{artifact.ROWS} names a document that {artifact.DOCUMENTS} does not have")
         self.higher_is_nearer = self.index.metric_type == 0
         set_parameters(self.index, dict(parameters))
+        self.filters = Filters(self._documents["metadata"], self._select)
 
-    def search(self, vectors: npt.NDArray[np.float32], k: int = 10) -> list[list[Hit]]:
-        """The k nearest documents of each query vector, nearest first. `vectors`: (q, dimension) float32."""
-        return [[self._hit(*found) for found in ranked] for ranked in self.nearest_documents(vectors, k)]
+    def search(
+        self, vectors: npt.NDArray[np.float32], k: int = 10, where: Mapping[str, Any] | None = None
+    ) -> list[list[Hit]]:
+        """The k nearest documents of each query vector, nearest first. `vectors`: (q, dimension) float32.
 
-    def nearest_documents(self, vectors: npt.NDArray[np.float32], k: int) -> list[list[tuple[int, float, int]]]:
+        `where` leaves only documents whose metadata matches (see `slipway.serving.filters`); none may be left.
+        """
+        return [[self._hit(*found) for found in ranked] for ranked in self.nearest_documents(vectors, k, where)]
+
+    def nearest_documents(
+        self, vectors: npt.NDArray[np.float32], k: int, where: Mapping[str, Any] | None = None
+    ) -> list[list[tuple[int, float, int]]]:
         """(document ordinal, score, row) of the k nearest documents of each query vector; a document counts once.
 
         A document may have many passages, so rows are asked for in growing numbers until k documents are there, or
@@ -75,27 +88,31 @@ class Searcher:
         queries = self.checked(vectors)
         if k < 1:
             raise InputError(f"k must be at least 1, got {k}")
-        wanted = self.rows_asked(k)
+        matching = self.filters.matching(where) if where else None
+        most = self.vectors if matching is None else matching.selection.count
+        wanted = min(most, self.rows_asked(k))
         ranked: list[list[tuple[int, float, int]]] = [[] for _ in queries]
-        short = np.arange(len(queries))
+        short = np.arange(len(queries) if most else 0)
         while short.size:
-            scores, rows = self.nearest_rows(queries[short], wanted)
+            scores, rows = self.nearest_rows(queries[short], wanted, matching)
             for query, found, its_scores in zip(short, rows, scores, strict=True):
-                ranked[query] = self.documents_of(found, its_scores, k)
-            if wanted == self.vectors:
+                ranked[query] = self.documents_of(found, its_scores, k, matching)
+            if wanted == most:
                 break
             more = rows[:, -1] >= 0  # else FAISS visited all that its parameters let it visit
             short = np.array([q for q, has_more in zip(short, more, strict=True) if has_more and len(ranked[q]) < k])
-            wanted = min(self.vectors, wanted * 4)
+            wanted = min(most, wanted * 4)
         return ranked
 
     def nearest_rows(
-        self, queries: npt.NDArray[np.float32], count: int
+        self, queries: npt.NDArray[np.float32], count: int, matching: Matching | None = None
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Scores and rows of the `count` nearest live vectors that the index finds, best first.
+        """Scores and rows of the `count` nearest live (and matching) vectors that the index finds, best first.
 
         Both are (queries, count), with row -1 where it finds no more. Tombstones are never among them.
         """
+        if matching is not None:
+            return nearest_selected(self.index, matching.selection, queries, count)
         return nearest(self.index, self._live, queries, count)
 
     def rows_asked(self, k: int) -> int:
@@ -103,15 +120,19 @@ class Searcher:
         return min(self.vectors, max(2 * k, 16))
 
     def documents_of(
-        self, rows: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], k: int
+        self,
+        rows: npt.NDArray[np.int64],
+        scores: npt.NDArray[np.float32],
+        k: int,
+        matching: Matching | None = None,
     ) -> list[tuple[int, float, int]]:
-        """The first k distinct documents of rows in rank order, each with the score and row that found it."""
+        """The first k distinct (and matching) documents of rows in rank order, with the score and row that found it."""
         found: dict[int, tuple[int, float, int]] = {}
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
             if row < 0:  # FAISS found fewer than it was asked for
                 break
             for ordinal in self._owners.of(row):
-                if ordinal not in found:
+                if ordinal not in found and (matching is None or ordinal in matching):
                     found[ordinal] = (ordinal, score, row)
                     if len(found) == k:
                         return list(found.values())
@@ -136,6 +157,10 @@ class Searcher:
         if not np.isfinite(queries).all():
             raise InputError("query vectors must be finite")
         return queries
+
+    def _select(self, documents: Mask) -> Selection:
+        """The rows that stand for any of the documents given by a mask; a tombstone stands for none."""
+        return Selection.of(self.index, self._owners.rows_of(documents))
 
     def _hit(self, ordinal: int, score: float, row: int) -> Hit:
         document = {
@@ -175,6 +200,11 @@ class _Owners:
     def of(self, row: int) -> list[int]:
         start = int(self.ends[row - 1]) if row else 0
         return self.ordinals[start : int(self.ends[row])].tolist()  # type: ignore[no-any-return]
+
+    def rows_of(self, documents: Mask) -> Mask:
+        """The rows of which any owner is among the documents given by a mask, (rows,) bool."""
+        matching = np.concatenate([[0], np.cumsum(documents[self.ordinals], dtype=np.int64)])
+        return np.diff(matching[self.ends], prepend=0) > 0
 
 
 def snippet(passage: str) -> str:

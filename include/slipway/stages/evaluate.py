@@ -49,7 +49,7 @@ def evaluate(run: Run, candidate: Manifest) -> Manifest:
     place = layout.evaluation(print_of)
     draft = Draft(run.store, place, "evaluate", print_of, {"candidate": candidate.digest})
     files = {o.name: fetch(run.store, o, run.scratch) for o in candidate.objects}
-    searcher = Searcher(files, {})
+    searcher = Searcher(files, {}, mapped=False)  # the first to read it: a file that is cut short ends here
     scratch = run.scratch / f"evaluate-{draft.attempt}"
     scratch.mkdir(parents=True)
     vectors = payload.gather(

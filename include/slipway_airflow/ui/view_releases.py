@@ -48,10 +48,10 @@ def _action(change: Mapping[str, Any]) -> str:
     return f"{action} at {count(percent)} %" if is_number(percent) else action
 
 
-def _moved(change: Mapping[str, Any]) -> str:
-    """From which release to which; older records tell only what was live after it."""
-    left, reached = change.get("from_release"), change.get("to_release") or change.get("live")
-    return f"{left} → {reached}" if left and reached and left != reached else str(reached or left or "")
+def _moved(change: Mapping[str, Any]) -> list[str]:
+    """From which release to which, one where they are the same; older records tell only what was live after it."""
+    moved = (change.get("from_release"), change.get("to_release") or change.get("live"))
+    return list(dict.fromkeys(str(release_id) for release_id in moved if release_id))
 
 
 def shift_line(shift: Any) -> dict[str, str] | None:
@@ -75,7 +75,7 @@ def reader_row(reader: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": str(reader.get("name", NONE)),
         "host": str(reader.get("host", "")),
-        "state": "silent" if reader.get("silent") else "behind" if reader.get("behind") else "follows",
+        "state": next((state for state in ("silent", "refuses", "behind") if reader.get(state)), "follows"),
         "heard_at": moment(reader.get("heard_at")),
         "answers": rows,
         "refused": [

@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway import layout, signing
-from slipway.errors import ConnectionMissing, CorruptObject, InputError, ReleaseRefused, UntrustedRelease
+from slipway.errors import (
+    ConnectionMissing,
+    CorruptObject,
+    InputError,
+    ReleaseRefused,
+    SlipwayError,
+    StoreUnreachable,
+    UntrustedRelease,
+)
 from slipway.manifest import MANIFEST
 from slipway.pointer import read_serving
 from slipway.run import Run
@@ -209,6 +217,27 @@ def test_a_reader_refuses_the_signature_of_a_key_it_does_not_trust(run: Run, tmp
     _, other = new_key()
     with pytest.raises(UntrustedRelease, match=f"signed by key {KEY.key_id}, and only {other.key_id}"):
         Reader(run.store, tmp_path / "cache", trusted=Trusted({other.key_id: other.public}))
+
+
+@pytest.mark.parametrize("signature", ["kept", "forged", "lost"])
+def test_a_start_without_the_store_checks_the_kept_signature(run: Run, tmp_path: Path, signature: str) -> None:
+    """What a machine keeps of a release is believed no more than the store is."""
+    made = publish(run)
+    with Reader(run.store, tmp_path / "cache", trusted=TRUSTED):
+        kept = tmp_path / "cache" / layout.signature(made.release_id)
+        assert kept.is_file()
+    if signature == "forged":
+        kept.write_bytes(Signature(KEY.key_id, bytes(64)).to_json())
+    if signature == "lost":
+        kept.unlink()
+    for _ in range(20):
+        run.store.fail_next("read", StoreUnreachable("gone"))
+    if signature == "kept":
+        with Reader(run.store, tmp_path / "cache", trusted=TRUSTED) as reader:
+            assert reader.release.release_id == made.release_id
+        return
+    with pytest.raises(SlipwayError):
+        Reader(run.store, tmp_path / "cache", trusted=TRUSTED)
 
 
 def test_while_keys_are_rotated_either_is_trusted(run: Run, tmp_path: Path) -> None:

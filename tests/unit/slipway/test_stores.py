@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from slipway import serving
 from slipway.cli import main
 from slipway.config import load_collection
 from slipway.errors import ConfigError, InputError
@@ -61,6 +62,17 @@ def test_all_that_releases_and_a_rollback_write_is_encrypted(bucket: str, s3_ser
     live = read_serving(store)[0].live_release
     assert live is not None and live.release_id == first.release_id
     assert unencrypted(s3_server, bucket) == []
+
+
+def test_a_readers_acknowledgements_are_encrypted_as_it_is_told(
+    bucket: str, s3_server: S3Server, tmp_path: Path
+) -> None:
+    store = collection_store(load_collection(tmp_path, "docs"), f"s3://{bucket}/root")
+    publish(a_run(store, tmp_path / "scratch"))
+    settings = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/slipway"}
+    with serving.open(store.url, cache=tmp_path / "cache", follow=3600, name="reader", encryption=settings):
+        assert store.exists("readers/reader.json")
+        assert unencrypted(s3_server, bucket) == []
 
 
 def test_without_the_file_the_store_is_opened_as_it_is_named(bucket: str, s3_server: S3Server, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_viewer_sees_the_shift_and_the_readers(viewer, shifting):
     assert "<script>alert" not in page
     assert "on trial and answers 10 % of the requests" in page
     assert "on trial, 10 %" in page
-    assert "r1 → r2" in page
+    assert ">→ r2<" in page
     assert "shift at 10 %" in page
     assert 'http-equiv="refresh"' in page
     found = viewer.get("/api/releases/pydocs").json()
@@ -182,7 +182,7 @@ def test_a_damaged_acknowledgement_is_named_and_hides_nothing(viewer, shifting):
     page = viewer.get("/releases").text
     assert "readers/web-1.json" in page
     assert "web-2" in page
-    assert "r1 → r2" in page
+    assert ">→ r2<" in page
 
 
 def test_a_broken_collection_file_hides_no_releases(viewer, root):

@@ -153,6 +153,7 @@ def test_a_reader_shows_how_it_does():
     assert view_releases.reader_row(reader)["state"] == "follows"
     assert view_releases.reader_row({**reader, "behind": True})["state"] == "behind"
     assert view_releases.reader_row({**reader, "behind": True, "silent": True})["state"] == "silent"
+    assert view_releases.reader_row({**reader, "behind": True, "refuses": True})["state"] == "refuses"
     [answers] = view_releases.reader_row(reader)["answers"]
     assert [answers[name] for name in ("release_id", "queries", "errors", "p95")] == ["r1", "1,234", "5", "2 ms"]
 
@@ -160,11 +161,11 @@ def test_a_reader_shows_how_it_does():
 @pytest.mark.parametrize(
     ("change", "moved"),
     [
-        ({"from_release": "r1", "to_release": "r2", "live": "r2"}, "r1 → r2"),
-        ({"from_release": "r1", "to_release": "r1", "live": "r1"}, "r1"),
-        ({"from_release": None, "to_release": "r1", "live": "r1"}, "r1"),
-        ({"live": "r1"}, "r1"),  # a record of an older version
-        ({}, ""),
+        ({"from_release": "r1", "to_release": "r2", "live": "r2"}, ["r1", "r2"]),
+        ({"from_release": "r1", "to_release": "r1", "live": "r1"}, ["r1"]),
+        ({"from_release": None, "to_release": "r1", "live": "r1"}, ["r1"]),
+        ({"live": "r1"}, ["r1"]),  # a record of an older version
+        ({}, []),
     ],
 )
 def test_a_change_shows_from_which_release_to_which(change, moved):

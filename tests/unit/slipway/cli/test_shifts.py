@@ -96,5 +96,12 @@ def test_scripts_get_all_of_it_in_one_document(store: LocalStore) -> None:
 
 def test_a_silent_reader_is_marked() -> None:
     row = {"name": "web-1", "host": "h", "serves": None, "trial": None, "percent": 0, "queries": 0, "errors": 0}
-    row |= {"p95_ms": None, "heard_at": "2026-01-01T12:00:00+00:00", "silent": True, "behind": False, "refused": []}
+    row |= {
+        "p95_ms": None,
+        "heard_at": "2026-01-01T12:00:00+00:00",
+        "silent": True,
+        "behind": False,
+        "refuses": False,
+        "refused": [],
+    }
     assert shifts.readers({"readers": [row], "unreadable": []})[-1].endswith("2026-01-01T12:00:00+00:00  SILENT")

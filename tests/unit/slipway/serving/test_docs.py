@@ -32,7 +32,7 @@ def test_every_snippet_runs(
         described: Any = type("Described", (), {"fingerprint": "e" * 16, "encoder": encoder})
         return FakeEncoder(described)
 
-    def open_store(url: str) -> LocalStore:
+    def open_store(url: str, **_: Any) -> LocalStore:
         assert url == URL
         return store
 

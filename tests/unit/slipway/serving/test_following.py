@@ -23,8 +23,8 @@ from slipway.index import artifact
 from slipway.pointer import Slot, read_serving
 from slipway.run import Run
 from slipway.serving import following
-from slipway.serving.following import RETRY_SECONDS
 from slipway.serving.reader import Reader
+from slipway.serving.refusals import RETRY_SECONDS
 from tests.support.clocks import Clock
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import a_run, again, publish, unit_vectors

@@ -34,7 +34,7 @@ def test_a_reader_that_follows(store: MemoryStore) -> None:
     [row] = list_readers(store, serving(store), NOON)["readers"]
     assert (row["name"], row["host"], row["heard_at"]) == ("web-1", "host", "2026-01-01T12:00:00+00:00")
     assert (row["serves"], row["trial"], row["percent"]) == ("old", "new", 10)
-    assert (row["behind"], row["silent"], row["refused"]) == (False, False, [])
+    assert (row["behind"], row["silent"], row["refuses"], row["refused"]) == (False, False, False, [])
     assert (row["queries"], row["errors"]) == (40, 0)
     assert row["p95_ms"] == pytest.approx(0.94, rel=0.01)
     assert row["trial_answers"] == {name: row[name] for name in ("queries", "errors", "p95_ms")}
@@ -45,6 +45,9 @@ def test_a_reader_that_refuses_says_why(store: MemoryStore) -> None:
     [row] = list_readers(store, serving(store), NOON)["readers"]
     assert [(one["release_id"], one["why"]) for one in row["refused"]] == [("new", "a checksum is wrong")]
     assert (row["trial"], row["trial_answers"]) == (None, None)
+    assert row["refuses"] is True
+    [later] = list_readers(store, serving(store).without_trial(), NOON)["readers"]
+    assert later["refuses"] is False  # nobody wants it to serve that any more
 
 
 def test_a_reader_that_is_behind_or_has_loaded_nothing(store: MemoryStore) -> None:

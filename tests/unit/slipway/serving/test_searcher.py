@@ -287,7 +287,7 @@ body = files[INDEX].read_bytes()
 for kept in sorted({0, 1, 4, 30, 60, *range(80, len(body), max(1, len(body) // 40)), len(body) - 1}):
     files[INDEX].write_bytes(body[:kept])
     try:
-        Searcher(files, {})
+        Searcher(files, {}, mapped=False)
     except CorruptObject as error:
         assert "index.faiss cannot be read by FAISS" in str(error), error
     else:
