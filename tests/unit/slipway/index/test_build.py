@@ -125,7 +125,7 @@ def test_an_index_comes_back_from_its_file(vectors: Vectors, queries: Vectors, t
 
 
 @pytest.mark.parametrize("mapped", [True, False])
-@pytest.mark.parametrize("factory", ["IVF128,PQ8x4fs", "IVF128,PQ16x8", "IVF128,PQ8x4fs,Refine(SQ8)"])
+@pytest.mark.parametrize("factory", ["IVF128,PQ8x4fs", "IVF128,PQ8x4", "IVF128,PQ8x4fs,Refine(SQ8)"])
 def test_an_index_whose_tables_are_larger_than_its_file_is_read(
     factory: str, mapped: bool, vectors: Vectors, tmp_path: Path
 ) -> None:
