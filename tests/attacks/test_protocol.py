@@ -171,7 +171,7 @@ BREAKS: dict[str, list[tuple[Any, str, Any]]] = {
     "no audit record is made up for": [(pointer, "_record", lambda *_: None)],
     "half a release is sealed": [
         (manifest.Draft, "add_copy", swallow(manifest.Draft.add_copy)),
-        (release_stage, "_read_back", lambda run, name: release_stage.manifest_sum(run.store, name)),
+        (release_stage, "_read_back", lambda *_: None),
     ],
     "a rollback does not look": [
         (rollback, "check_whole", lambda store, name, _sum: release_stage.find(store, name)),

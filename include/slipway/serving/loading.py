@@ -141,14 +141,23 @@ def read_release_manifest(
 
     Raises `ObjectMissing`, `CorruptObject`, `UntrustedRelease`.
     """
+    body = read_manifest_body(store, release_id, manifest_sha256)
+    if trusted is not None:
+        signing.check(store, release_id, body, trusted)
+    return Manifest.from_json(body, manifest_key(release_id))
+
+
+def read_manifest_body(store: ObjectStore, release_id: str, manifest_sha256: str | None = None) -> bytes:
+    """The bytes of a release's manifest, their SHA-256 compared with what serving.json or one of its records says.
+
+    Raises `ObjectMissing` and `CorruptObject`.
+    """
     key = manifest_key(release_id)
     body = store.read(key).body
     actual = hashlib.sha256(body).hexdigest()
     if manifest_sha256 is not None and actual != manifest_sha256:
         raise CorruptObject(f"{key} has SHA-256 {actual}, {layout.SERVING} says {manifest_sha256}; restore it")
-    if trusted is not None:
-        signing.check(store, release_id, body, trusted)
-    return Manifest.from_json(body, key)
+    return body
 
 
 def manifest_key(release_id: str) -> str:
