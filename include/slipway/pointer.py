@@ -17,7 +17,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from slipway import layout
-from slipway.errors import ConflictError, CorruptObject, ObjectMissing, OperationError, ReleaseRefused, StateUnknown
+from slipway.errors import (
+    ConflictError,
+    CorruptObject,
+    LostRace,
+    ObjectMissing,
+    OperationError,
+    ReleaseRefused,
+    StateUnknown,
+)
 from slipway.storage.base import ObjectStore, Versioned
 
 SCHEMA = 2
@@ -67,7 +75,8 @@ class Change:
     """Who changed serving.json, why, from which run, and what it did: one of `ACTIONS`.
 
     `allowed` names what the run was told to do although a breaker or a budget forbade it, such as "deletes".
-    `from_release` was live before; `to_release` is live after or, in a shift, on trial. The swap fills these two in.
+    `from_release` was live before; `to_release` is live after or, in a shift, on trial; `withdrew` names the releases
+    that it withdrew. The swap fills these three in.
     """
 
     action: str
@@ -77,6 +86,7 @@ class Change:
     allowed: tuple[str, ...] = ()
     from_release: str | None = None
     to_release: str | None = None
+    withdrew: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +181,18 @@ class Serving:
         return after._with_withdrawal(leaving, why) if leaving else after
 
     def rolled_back(self, release_id: str, manifest_sha256: str, why: str, candidate: str | None = None) -> Serving:
-        """This state with an older release live and the one that was live withdrawn, on standby.
+        """This state with another release live and the one that was live on standby.
 
-        A release on trial is taken back with it.
+        The one that is left is withdrawn, as it was found bad. A step forward again says nothing against it: to a
+        release that is withdrawn itself, or that is newer; then it stays to go back to. A release on trial is taken
+        back with either.
         """
         steady = self.taken_back(why) if self.shift else self
         leaving = steady.live_release
         after = steady.promoted(release_id, manifest_sha256, candidate)
-        return after._with_withdrawal(leaving, why) if leaving else after
+        if leaving is None or release_id in steady.withdrawn or _built(release_id) > _built(leaving.release_id):
+            return after
+        return after._with_withdrawal(leaving, why)
 
     def _with_withdrawal(self, slot: Slot, why: str) -> Serving:
         return replace(self, withdrawn={**self.withdrawn, slot.release_id: Withdrawn(why, _now(), slot.candidate)})
@@ -215,6 +229,11 @@ class Serving:
             )
 
 
+def _built(release_id: str) -> str:
+    """When a release's candidate was built: its id begins with that time (UTC)."""
+    return release_id.partition("-")[0]
+
+
 def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
     """The fields of `Serving` from a stored state of any schema that this version reads."""
     if raw["schema"] not in (_FIRST_SCHEMA, SCHEMA):
@@ -236,7 +255,7 @@ def _shift(raw: dict[str, Any]) -> Shift:
 
 
 def _change(raw: dict[str, Any]) -> Change:
-    return Change(**{**raw, "allowed": tuple(raw.get("allowed", ()))})
+    return Change(**{**raw, **{name: tuple(raw.get(name, ())) for name in ("allowed", "withdrew")}})
 
 
 def read_serving(store: ObjectStore) -> tuple[Serving, str | None]:
@@ -267,8 +286,8 @@ def _read(store: ObjectStore) -> Versioned | None:
 def swap_serving(store: ObjectStore, change: Change, make: Callable[[Serving], Serving]) -> Serving:
     """Replace serving.json by what `make` makes of it, if nobody else changed it meanwhile.
 
-    `make` may raise to refuse. Raises `ReleaseRefused` when another change was first, or the change would name a
-    release that retention removes, and `StateUnknown` when the store's answers do not tell.
+    `make` may raise to refuse. Raises `LostRace` when another change was first, `ReleaseRefused` when the change would
+    name a release that retention removes, and `StateUnknown` when the store's answers do not tell.
     """
     current, version = read_serving(store)
     made = make(current)
@@ -296,7 +315,7 @@ def write_state(store: ObjectStore, after: Serving, version: str | None, action:
         store.put_if(layout.SERVING, body, version)
     except ConflictError as error:
         if not _has_landed(store, after):
-            raise ReleaseRefused(
+            raise LostRace(
                 f"{layout.SERVING} was changed by somebody else at the same moment; nothing was changed by this "
                 f"{action}. Look at what is live now (slipway releases), then run it again"
             ) from error
@@ -331,6 +350,7 @@ def _with_releases(change: Change, before: Serving, after: Serving) -> Change:
         change,
         from_release=left.release_id if left else None,
         to_release=reached.release_id if reached else None,
+        withdrew=tuple(sorted(set(after.withdrawn) - set(before.withdrawn))),
     )
 
 
