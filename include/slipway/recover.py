@@ -55,8 +55,9 @@ def recover(store: ObjectStore, who: str, why: str) -> Recovered:
     Older records follow where a newer one cannot be read or its live release is not whole; a release that was withdrawn
     or is being removed is never brought back. A trial that was under way ends, and a standby release that is not whole
     is left out; the notes say so. A change that was made from a state that was set back, and that has no record, is
-    told in the notes and in the new record's reason. Raises `ReleaseRefused` when serving.json is sound, or nothing can
-    be put back.
+    told in the notes and in the new record's reason; where anything tells of a newer change than the one put back, so
+    do the notes, with what the readers that saw it serve. Raises `ReleaseRefused` when serving.json is sound, or
+    nothing can be put back.
     """
     if not why.strip():
         raise ReleaseRefused("a recovery needs a reason, for those who read the audit trail")
@@ -69,7 +70,10 @@ def recover(store: ObjectStore, who: str, why: str) -> Recovered:
         notes.append(_said_of(lost.unrecorded))
         why = f"{why} ({notes[-1]})"
     state = _newest_whole(store, notes)
-    after = put_back(store, state, Change(ACTION, who, why), lost.version, newest_generation(store))
+    newest = newest_generation(store)
+    if newest > state.generation:
+        notes.append(_said_of_newer(store, newest, state.generation))
+    after = put_back(store, state, Change(ACTION, who, why), lost.version, newest)
     assert after.live_release is not None
     return Recovered(after.live_release.release_id, after.generation, state.generation, tuple(notes))
 
@@ -113,6 +117,16 @@ def _said_of(state: Serving) -> str:
     return (
         f"a {made.action} by {made.who} at {state.at}, to generation {state.generation} with "
         f"{live.release_id if live else 'nothing'} live, has no record and is left out"
+    )
+
+
+def _said_of_newer(store: ObjectStore, newest: int, taken: int) -> str:
+    """That what is put back is older than what is known of, and what the readers that saw something newer serve."""
+    seen = [one.said for one in heard(store)[0] if one.said.generation > taken]
+    readers = "; ".join(f"reader {one.reader} saw {one.generation} and serves {one.live}" for one in seen)
+    return (
+        f"generation {newest} is known of, and {taken} is put back: a change after it may have been a rollback, so see "
+        f"whether what is live now is meant to be ({readers or 'no reader tells what it saw'})"
     )
 
 
