@@ -35,6 +35,7 @@ RELEASES = "releases/"
 SIGNATURE = "signature.json"  # within a release
 AUDIT = "audit/"
 READERS = "readers/"
+CLOCK = "clock/"
 PINS = "pins/"
 DOCTOR = "doctor/"
 BACKUPS = "backups/"
@@ -143,7 +144,7 @@ def pin(release_id: str) -> str:
 
 def clock(nonce: str) -> str:
     """Key of an object that is written to see the store's time."""
-    return f"clock/{nonce}"
+    return f"{CLOCK}{nonce}"
 
 
 def backup(name: str) -> str:
