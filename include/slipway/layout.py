@@ -35,6 +35,7 @@ RELEASES = "releases/"
 SIGNATURE = "signature.json"  # within a release
 AUDIT = "audit/"
 READERS = "readers/"
+CLOCK = "clock/"
 PINS = "pins/"
 DOCTOR = "doctor/"
 CLOCK = "clock/"

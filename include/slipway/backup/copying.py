@@ -10,6 +10,7 @@ from pathlib import Path
 from slipway import layout
 from slipway.errors import ConflictError, CorruptObject, ObjectMissing, ReleaseRefused
 from slipway.manifest import MANIFEST, Manifest, SealedObject, fetch
+from slipway.pointer import recorded
 from slipway.storage.base import ObjectStore
 
 
@@ -133,7 +134,7 @@ def has_other_history(one: ObjectStore, other: ObjectStore) -> bool:
 
 def _records(store: ObjectStore) -> list[str]:
     """The keys of the audit trail, newest first."""
-    return sorted((info.key for info in store.list(layout.AUDIT)), reverse=True)
+    return [layout.audit(generation) for generation in reversed(recorded(store))]
 
 
 def _check_sum(store: ObjectStore, key: str, body: bytes, expected: str | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from slipway import layout, signing
+from slipway import signing
 from slipway.config import AnySource
 from slipway.doctor.finding import Outcome, failed, passed, skipped, warned
 from slipway.doctor.store import probing, reachable
@@ -14,6 +14,7 @@ from slipway.errors import CorruptObject, UntrustedRelease
 from slipway.evaluation.golden import read_golden
 from slipway.lease import read_lease, wall_clock
 from slipway.pointer import audit_trail, read_serving
+from slipway.recover import Lost, sound_or_lost
 from slipway.run import Run
 from slipway.serving.loading import check_whole, read_release_manifest
 from slipway.signing import PUBLIC_KEY, SigningKey, Trusted, trusted_here
@@ -110,15 +111,12 @@ def lease(run: Run, clock: Callable[[], datetime] = wall_clock) -> Outcome:
 
 def serving(run: Run) -> Outcome:
     """Whether serving.json and its audit trail can be read and agree, and every release that it names is whole."""
-    now, _ = read_serving(run.store)
     recorded = _recorded(run)
+    now = sound_or_lost(run.store)
+    if isinstance(now, Lost):
+        return failed(now.why, "put the newest record of the audit trail back with slipway recover")
     if now.generation == 0:
         return skipped("nothing is released yet")
-    if recorded and recorded[-1] > now.generation:
-        return failed(
-            f"serving.json is at generation {now.generation}, the audit trail at {recorded[-1]}, which is newer",
-            "an older serving.json was put back: put the newest record back with slipway recover",
-        )
     for slot in now.named.values():
         check_whole(run.store, slot.release_id, slot.manifest_sha256)
     missing = sorted(set(range(1, now.generation)) - set(recorded))
@@ -134,9 +132,8 @@ def serving(run: Run) -> Outcome:
 
 def _recorded(run: Run) -> list[int]:
     """The generations of the audit trail. Raises `CorruptObject`."""
-    try:
-        return [int(record["generation"]) for record in audit_trail(run.store)]
-    except (ValueError, TypeError, KeyError) as error:
-        raise CorruptObject(
-            f"a record of {layout.AUDIT} in {run.store.url} cannot be read ({type(error).__name__}); restore it"
-        ) from error
+    trail = audit_trail(run.store)
+    damaged = next((one["unreadable"] for one in trail if "unreadable" in one), None)
+    if damaged:
+        raise CorruptObject(f"{damaged}; restore it from a backup of {run.store.url}")
+    return [one["generation"] for one in trail]

@@ -207,7 +207,7 @@ def test_a_refusal_writes_nothing() -> None:
 
     with pytest.raises(ReleaseRefused, match="no"):
         swap_serving(store, CHANGE, refuse)
-    assert store.calls == [("read", "serving.json")]
+    assert {method for method, _ in store.calls} == {"read", "exists"}
 
 
 RACERS, ROUNDS = 6, 8
@@ -440,7 +440,7 @@ def test_whether_an_overtaken_swap_landed_may_be_unknown() -> None:
     promote(world.view(), "first")
     with pytest.raises(StateUnknown, match="may or may not be this change"):
         view = world.view(conditional={1: Overtaken(lambda: promote(world.view(), "third") and None)})
-        view.read = _failing(view.read, layout.AUDIT)  # type: ignore[method-assign]
+        view.read = _failing(view.read, layout.audit(2))  # type: ignore[method-assign]
         promote(view, "second")
     assert names(read_serving(world.inner)[0]) == ("third", "second")
 

@@ -226,6 +226,13 @@ def test_an_older_serving_json_that_was_put_back_fails(run: Run) -> None:
     assert (found.status, "slipway recover" in found.todo) == (Status.FAIL, True)
 
 
+def test_a_release_while_the_doctor_looks_is_no_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(run, 1)
+    trail = own.audit_trail
+    monkeypatch.setattr(own, "audit_trail", lambda store: (trail(store), publish(run, 2))[0])
+    assert look(own.serving, run).status is Status.PASS
+
+
 def test_an_audit_trail_with_a_gap_is_warned_of(run: Run) -> None:
     for seed in range(3):
         publish(run, seed)
