@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from slipway import layout
-from slipway.backup import back_up, back_up_all, backups, newest
+from slipway.backup import Restoring, back_up, back_up_all, backups, newest
 from slipway.errors import CorruptObject, InputError, ObjectMissing, ReleaseRefused, UntrustedRelease
 from slipway.manifest import MANIFEST, load
+from slipway.pins import list_pins, pin, unpin
 from slipway.pointer import Change, audit_trail, swap_serving
 from slipway.run import Run
 from slipway.serving.loading import check_whole, load_release
@@ -175,6 +176,19 @@ def test_a_changed_result_is_copied_again(run: Run, nights: list[str], there: Me
     run.store.put(key, b"2")
     back_up_all(run.store, there, tmp_path)
     assert there.read(key).body == b"2"
+
+
+def test_a_pin_that_was_removed_leaves_the_backup_too(
+    run: Run, nights: list[str], there: MemoryStore, tmp_path: Path
+) -> None:
+    pin(run.store, nights[0], "ann", "an audit")
+    pin(run.store, nights[1], "ann", "an audit")
+    back_up_all(run.store, there, tmp_path)
+    unpin(run.store, nights[0])
+    back_up_all(run.store, there, tmp_path)
+    wiped = empty_store("here")
+    Restoring(there, wiped, tmp_path, "ann", "it was lost").everything()
+    assert set(list_pins(wiped)) == {nights[1]}
 
 
 def test_a_damaged_output_is_told_and_keeps_nothing_else_from_being_copied(

@@ -267,6 +267,21 @@ def test_a_whole_collection_mends_what_was_lost_beside_a_live_release(
     check_whole(run.store, nights[0])
 
 
+def test_pins_and_results_that_are_there_stay_and_the_damaged_come_back(
+    run: Run, nights: list[str], there: MemoryStore, tmp_path: Path
+) -> None:
+    kept, lost, cut = (layout.pin(nights[0]), layout.pin(nights[1]), layout.result("night-1"))
+    for key in (kept, lost, cut):
+        run.store.put(key, b'{"why": "then"}')
+    back_up_all(run.store, there, tmp_path)
+    run.store.put(kept, b'{"why": "now"}')
+    run.store.put(cut, b'{"why')
+    run.store.delete(lost)
+    restoring(there, run.store, tmp_path, add=True).everything()
+    assert run.store.read(kept).body == b'{"why": "now"}'
+    assert run.store.read(cut).body == run.store.read(lost).body == b'{"why": "then"}'
+
+
 def test_a_restore_that_was_killed_before_the_swap_can_be_recovered_too(
     run: Run, nights: list[str], there: MemoryStore, tmp_path: Path
 ) -> None:
