@@ -176,9 +176,15 @@ def _is_there(info: ObjectInfo, there: Mapping[str, ObjectInfo]) -> bool:
 
 def check_apart(source: ObjectStore, target: ObjectStore) -> None:
     """Raise `InputError` when one of the stores lies within the other: a backup there falls with what it is for."""
-    one, other = (f"{store.url.rstrip('/')}/" for store in (source, target))
+    one, other = (f"{_where(store).rstrip('/')}/" for store in (source, target))
     if one.startswith(other) or other.startswith(one):
         raise InputError(f"{target.url} and {source.url} are not apart; name a store that survives the other's loss")
+
+
+def _where(store: ObjectStore) -> str:
+    """The store's URL; of a folder that a link leads to, that of the folder itself."""
+    inside = store.local_path("x")
+    return inside.parent.resolve().as_uri() if inside else store.url
 
 
 def _told(made: index.Backup, target: ObjectStore, copied: Copied, damaged: Mapping[str, str]) -> BackedUp:

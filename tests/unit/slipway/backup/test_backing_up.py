@@ -5,6 +5,7 @@ import pytest
 
 from slipway import layout
 from slipway.backup import Restoring, back_up, back_up_all, backups, newest
+from slipway.backup.backing_up import check_apart
 from slipway.errors import CorruptObject, InputError, ObjectMissing, ReleaseRefused, UntrustedRelease
 from slipway.manifest import MANIFEST, load
 from slipway.pins import list_pins, pin, unpin
@@ -12,6 +13,7 @@ from slipway.pointer import Change, audit_trail, swap_serving
 from slipway.run import Run
 from slipway.serving.loading import check_whole, load_release
 from slipway.signing import Trusted, new_key, sign
+from slipway.storage import LocalStore
 from tests.support.crashing_store import CrashingStore, Killed
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import a_candidate, again, publish
@@ -128,6 +130,17 @@ def test_a_store_inside_the_other_and_another_collections_backup_are_refused(
     swap_serving(there, Change("release", "bob", "of another"), lambda now: now.promoted("r2", "s2"))
     with pytest.raises(ReleaseRefused, match=r"another history"):
         back_up(run.store, there, tmp_path)
+
+
+@pytest.mark.parametrize("inside", ["", "deeper"])
+def test_a_link_to_the_store_is_no_backup_of_it(inside: str, tmp_path: Path) -> None:
+    (tmp_path / "here" / inside).mkdir(parents=True)
+    (tmp_path / "there").symlink_to(tmp_path / "here" / inside)
+    here, there = LocalStore(tmp_path / "here"), LocalStore(tmp_path / "there")
+    for pair in ((here, there), (there, here), (here, there.scoped("docs"))):
+        with pytest.raises(InputError, match=r"not apart"):
+            check_apart(*pair)
+    check_apart(here, LocalStore(tmp_path / "here-too"))
 
 
 def test_before_the_first_release_there_is_nothing_to_back_up(run: Run, there: MemoryStore, tmp_path: Path) -> None:
