@@ -156,7 +156,7 @@ class Restoring:
         if not has_other_history(self.source, self.target):
             copy_audit(self.source, self.target)
         version = before.version if isinstance(before, Lost) else None
-        above = max(newest_generation(self.target), newest_generation(self.source))
+        above = newest_generation(self.target, self.source)
         return put_back(self.target, state, Change(ACTION, self.who, self.why), version, above)
 
     def _told(

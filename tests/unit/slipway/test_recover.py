@@ -13,7 +13,7 @@ from slipway.acknowledgement import Acknowledgement
 from slipway.errors import CorruptObject, ReleaseRefused
 from slipway.manifest import MANIFEST, load
 from slipway.pointer import Change, Serving, audit_trail, read_serving, swap_serving
-from slipway.recover import newest_generation, recover
+from slipway.recover import BEYOND, newest_generation, recover
 from slipway.rollback import roll_back
 from slipway.run import Run
 from slipway.serving.pointing import Pointer
@@ -161,6 +161,22 @@ def test_what_readers_and_the_damaged_object_tell_counts_for_the_generation(run:
     run.store.put(layout.SERVING, b'{"schema": 2, "generation": 9}')
     assert newest_generation(run.store) == 9
     assert recover(run.store, "ann", "damaged").generation == 10
+
+
+def test_a_reader_that_is_far_beyond_all_records_is_not_believed(
+    run: Run, nights: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    now = datetime.now(UTC).isoformat()
+    said = Acknowledgement("web", "host", 1, now, 60, generation=3 + BEYOND, live=nights[2])
+    acknowledgement.publish(run.store, said)
+    assert newest_generation(run.store) == 3 + BEYOND
+    acknowledgement.publish(run.store, replace(said, generation=4 + BEYOND))
+    assert newest_generation(run.store) == 3
+    assert "of reader web is not counted" in caplog.text
+    empty = CrashingStore()  # whose readers are ahead of its records, but not of the other's
+    acknowledgement.publish(empty, replace(said, generation=3 + BEYOND))
+    assert newest_generation(empty) == 0
+    assert newest_generation(empty, run.store) == 3 + BEYOND
 
 
 def test_a_reader_that_saw_the_lost_state_follows_the_new_one(run: Run, nights: list[str]) -> None:
