@@ -19,6 +19,7 @@ from slipway.serving.loading import read_release_manifest
 
 SPARE = 1.5  # times what is needed; with less there is a warning
 LEAST_DISK = 1 << 30
+CACHED = 4  # releases in a reader's cache: live, standby, on trial, and one that no reader has held for a day
 _LOADED = (artifact.INDEX, artifact.ROWS, artifact.DOCUMENTS)
 
 
@@ -93,11 +94,11 @@ def scratch_disk(need: Need | None, left: Callable[[Path], int] = disk_left) -> 
 
 
 def cache_disk(need: Need | None, left: Callable[[Path], int] = disk_left) -> Outcome:
-    """Whether a reader's cache takes the old and the new release, where the store is not a folder."""
+    """Whether a reader's cache takes the releases of a day, where the store is not a folder."""
     if need is not None and not need.remote:
         return skipped("the store is a folder: readers map its files where they are")
     folder = default_cache()
-    wanted = max(LEAST_DISK, need.swap if need else 0)
+    wanted = max(LEAST_DISK, CACHED * need.release if need else 0)
     free = left(folder)
     return _judged(free, wanted, _disk(folder, free, wanted), "free some space, or set SLIPWAY_CACHE to a larger disk")
 
