@@ -84,8 +84,9 @@ class Restoring:
     def everything(self) -> Restored:
         """Restore all that a backup of the whole collection holds, serving.json last.
 
-        What is there and sound stays. A trial that was under way is not taken up again. Raises as `release`, and
-        `ReleaseRefused` when the release to make live was withdrawn since the backup.
+        What is there and sound stays. The live release and the one on standby are opened as a reader does; a trial that
+        was under way is not taken up again. Raises as `release`, and `ReleaseRefused` when the release to make live was
+        withdrawn since the backup.
         """
         check_apart(self.source, self.target)
         made = index.of_collection(self.source)
@@ -102,6 +103,8 @@ class Restoring:
         copied = copy_everything(Copying(self.source, self.target, self.scratch, repair=True), damaged)
         for slot in state.named.values():
             check_whole(self.target, slot.release_id, slot.manifest_sha256)
+        if state.standby_release:
+            self._opened(state.standby_release.release_id)
         loaded, _ = self._opened(made.release_id)
         return self._told(loaded, copied, before, self._make_live(_remembering(last, state), before), damaged)
 
