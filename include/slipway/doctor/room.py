@@ -16,6 +16,7 @@ from slipway.pointer import read_serving
 from slipway.run import Run
 from slipway.serving.cache import default_cache
 from slipway.serving.loading import read_release_manifest
+from slipway.signing import trusted_here
 
 SPARE = 1.5  # times what is needed; with less there is a warning
 LEAST_DISK = 1 << 30
@@ -57,7 +58,7 @@ def need_of(run: Run) -> Need | None:
 def _newest(run: Run) -> Manifest | None:
     live = read_serving(run.store)[0].live_release
     if live is not None:
-        return read_release_manifest(run.store, live.release_id, live.manifest_sha256)
+        return read_release_manifest(run.store, live.release_id, live.manifest_sha256, trusted_here())
     sealed = [info for info in run.store.list("candidates/") if info.key.endswith(f"/{MANIFEST}")]
     newest = max(sealed, key=lambda info: info.modified_at, default=None)
     return load(run.store, newest.key.removesuffix(f"/{MANIFEST}")) if newest else None
