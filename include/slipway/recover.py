@@ -7,6 +7,7 @@ same: with the damaged object's version, or with its absence.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from slipway.serving.loading import check_whole
 from slipway.storage.base import ObjectStore
 
 ACTION = "restore"
+BEYOND = 10_000  # generations that a reader may be ahead of all records; years of nights
+_log = logging.getLogger("slipway.recover")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +155,25 @@ def _field(body: bytes, name: str) -> int | None:
     return value if type(value) is int else None
 
 
-def newest_generation(store: ObjectStore) -> int:
-    """The highest generation of serving.json that anything in the store tells of: it, its records, or a reader."""
-    acknowledged = (one.said.generation for one in heard(store)[0])
-    told = [*recorded(store), *(number for number in acknowledged if type(number) is int)]
-    with suppress(ObjectMissing):
-        told.append(_field(store.read(layout.SERVING).body, "generation") or 0)
-    return max(told, default=0)
+def newest_generation(*stores: ObjectStore) -> int:
+    """The highest generation of serving.json that anything in these stores tells of: it, its records, or a reader.
+
+    A reader that is `BEYOND` above all records is not believed, and a warning says so.
+    """
+    newest = max((number for store in stores for number in recorded(store)), default=0)
+    told = [newest]
+    for store in stores:
+        for one in heard(store)[0]:
+            if type(one.said.generation) is int and one.said.generation <= newest + BEYOND:
+                told.append(one.said.generation)
+            else:
+                _log.warning(
+                    "the generation %s of reader %s is not counted: the newest record of %s is of %d",
+                    *(one.said.generation, one.said.reader, layout.AUDIT, newest),
+                )
+        with suppress(ObjectMissing):
+            told.append(_field(store.read(layout.SERVING).body, "generation") or 0)
+    return max(told)
 
 
 def last_record(*stores: ObjectStore) -> Serving:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,12 @@ class Copying:
         return Copied(1, len(body))
 
     def loose(self, key: str) -> Copied:
-        """Copy a small object that no manifest names, such as a run's result, as it is."""
+        """Copy a small object that no manifest names, such as a run's result, as it is.
+
+        With `repair` one that the target can read stays: it may be newer.
+        """
+        if self.repair and _is_readable(self.target, key):
+            return Copied(present=1)
         body = self.source.read(key).body
         self.target.put(key, body)
         return Copied(1, len(body))
@@ -153,6 +159,14 @@ def _read(store: ObjectStore, key: str) -> bytes | None:
         return store.read(key).body
     except ObjectMissing:
         return None
+
+
+def _is_readable(store: ObjectStore, key: str) -> bool:
+    body = _read(store, key)
+    try:
+        return body is not None and isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _is_damaged(body: bytes, key: str) -> bool:

@@ -13,7 +13,7 @@ from slipway.acknowledgement import Acknowledgement
 from slipway.errors import CorruptObject, ReleaseRefused
 from slipway.manifest import MANIFEST, load
 from slipway.pointer import Change, Serving, audit_trail, read_serving, swap_serving
-from slipway.recover import newest_generation, recover
+from slipway.recover import BEYOND, newest_generation, recover
 from slipway.rollback import roll_back
 from slipway.run import Run
 from slipway.serving.pointing import Pointer
@@ -189,6 +189,22 @@ def test_a_newer_change_that_no_reader_saw_is_told_all_the_same(run: Run, nights
     note = recover(run.store, "ann", "damaged").notes[-1]
     assert note.startswith("generation 9 is known of, and 3 is put back")
     assert note.endswith("(no reader tells what it saw)")
+
+
+def test_a_reader_that_is_far_beyond_all_records_is_not_believed(
+    run: Run, nights: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    now = datetime.now(UTC).isoformat()
+    said = Acknowledgement("web", "host", 1, now, 60, generation=3 + BEYOND, live=nights[2])
+    acknowledgement.publish(run.store, said)
+    assert newest_generation(run.store) == 3 + BEYOND
+    acknowledgement.publish(run.store, replace(said, generation=4 + BEYOND))
+    assert newest_generation(run.store) == 3
+    assert "of reader web is not counted" in caplog.text
+    empty = CrashingStore()  # whose readers are ahead of its records, but not of the other's
+    acknowledgement.publish(empty, replace(said, generation=3 + BEYOND))
+    assert newest_generation(empty) == 0
+    assert newest_generation(empty, run.store) == 3 + BEYOND
 
 
 def test_a_reader_that_saw_the_lost_state_follows_the_new_one(run: Run, nights: list[str]) -> None:
