@@ -16,10 +16,11 @@ from typing import Any
 
 from slipway import layout
 from slipway.errors import CorruptObject, InputError, ObjectMissing, StoreUnreachable
-from slipway.latencies import Latencies
+from slipway.latencies import BUCKETS, Latencies
 from slipway.storage.base import ObjectStore
 
 SCHEMA = 1
+MOST_SECONDS = 86_400.0  # between two renewals
 MISSED = 3  # renewals that a reader may miss before it counts as silent
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -91,9 +92,30 @@ class Acknowledgement:
                 raise CorruptObject(f"{key} has schema {raw['schema']}; this version reads schema {SCHEMA}")
             raw["loaded"] = tuple(_loaded(one) for one in raw["loaded"])
             raw["refused"] = tuple(RefusedRelease(**one) for one in raw["refused"])
-            return cls(**raw)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            said = cls(**raw)
+            said._check()
+            return said
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise CorruptObject(f"{key} is not an acknowledgement that this version can read: {error!r}") from error
+
+    def _check(self) -> None:
+        """Raise ValueError or TypeError for values that would do harm where they are used: it may be a forgery."""
+        releases = [one.release_id for one in self.loaded] + [one.release_id for one in self.refused]
+        texts = (self.reader, self.host, self.at, *releases)
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a name is no text")
+        if not all(value is None or isinstance(value, str) for value in (self.live, self.trial)):
+            raise TypeError("live or trial is no release")
+        counts = (
+            self.pid,
+            self.generation,
+            self.percent,
+            *(n for one in self.loaded for n in (one.queries, one.errors)),
+        )
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise ValueError("a count is not a whole number")
+        if type(self.every_seconds) not in (int, float) or not 0 < self.every_seconds <= MOST_SECONDS:
+            raise ValueError(f"it is renewed every {self.every_seconds!r} seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +179,6 @@ def utc_now() -> str:
 
 def _loaded(raw: dict[str, Any]) -> Loaded:
     counts = {int(number): int(count) for number, count in raw.pop("latencies")["counts"].items()}
+    if not all(0 <= number < BUCKETS and count >= 0 for number, count in counts.items()):
+        raise ValueError("a latency is none")
     return Loaded(**raw, latencies=Latencies(counts))

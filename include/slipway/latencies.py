@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 STEPS = 4  # buckets a doubling
+BUCKETS = 192  # the last one begins at three thousand days
 _MICROSECOND_MS = 1e-3
 
 
@@ -45,5 +46,5 @@ class Latencies:
 
 
 def bucket(milliseconds: float) -> int:
-    """The bucket of a time; what is under a microsecond is in the first."""
-    return max(0, math.floor(math.log2(max(milliseconds / _MICROSECOND_MS, 1.0)) * STEPS))
+    """The bucket of a time; what is under a microsecond is in the first, what is over all is in the last."""
+    return min(BUCKETS - 1, max(0, math.floor(math.log2(max(milliseconds / _MICROSECOND_MS, 1.0)) * STEPS)))

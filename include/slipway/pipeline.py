@@ -15,6 +15,7 @@ from slipway.lease import Holder
 from slipway.manifest import Manifest, load
 from slipway.pointer import read_serving
 from slipway.result import Steps
+from slipway.rollout import end_interrupted
 from slipway.run import Run
 from slipway.serving.loading import read_release_manifest
 from slipway.stages.chunk import chunk
@@ -48,7 +49,7 @@ def run_pipeline(run: Run, options: Options, *, take_over: bool = False) -> dict
     another run on the collection. Raises `RunInProgress` when another run is at work, and `SlipwayError`, whose
     `result` says how far the run came.
     """
-    parts = (_Work.read, _Work.judge, _Work.commit, _Work.plan, _Work.build)
+    parts = (_Work.settle, _Work.read, _Work.judge, _Work.commit, _Work.plan, _Work.build)
     made = _run_parts(run, options, take_over, parts)
     result.write(run, made)
     return made
@@ -92,6 +93,10 @@ class _Work:
     options: Options
     steps: Steps
     confirm: Callable[[], None]
+
+    def settle(self) -> None:
+        """End a shift that a dead run left behind."""
+        end_interrupted(self.run.store, self.run.run_id)
 
     def read(self) -> None:
         """What the sources hold, and what that changes."""

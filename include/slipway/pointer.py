@@ -44,12 +44,14 @@ class Slot:
 class Shift:
     """A shift under way: the release in the standby slot is on trial and answers `percent` (1 to 100) of the requests.
 
-    `before` stood in that slot until then, and comes back to it when the trial is taken back. `began` is UTC.
+    `before` stood in that slot until then, and comes back to it when the trial is taken back. `began` is UTC, `run_id`
+    the run that shifts.
     """
 
     percent: int
     before: Slot | None
     began: str
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,14 @@ class Serving:
             self._without_withdrawal(release_id), live=colour, slots={**self.slots, colour: slot}, shift=None
         )
 
-    def offered(self, release_id: str, manifest_sha256: str, percent: int, candidate: str | None = None) -> Serving:
+    def offered(
+        self,
+        release_id: str,
+        manifest_sha256: str,
+        percent: int,
+        candidate: str | None = None,
+        run_id: str | None = None,
+    ) -> Serving:
         """This state with a release on trial at `percent` of the requests; another trial under way ends with it.
 
         Raises `ReleaseRefused` where nothing is live that could answer the other requests.
@@ -141,7 +150,7 @@ class Serving:
         on_trial = self.trial
         if on_trial is None or on_trial.release_id != release_id:
             on_trial = Slot(release_id, manifest_sha256, _now(), candidate)
-        shift = Shift(percent, self.standby_release, self.shift.began if self.shift else _now())
+        shift = Shift(percent, self.standby_release, self.shift.began if self.shift else _now(), run_id)
         slots = {**self.slots, self.standby: on_trial}
         return replace(self._without_withdrawal(release_id), slots=slots, shift=shift)
 

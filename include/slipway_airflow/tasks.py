@@ -41,6 +41,7 @@ def preflight() -> dict[str, Any]:
     then clear this task. `EncoderError` means that the collection now names another vector space: start the run with
     *Allow another encoder* if that is meant.
     """
+    from slipway.rollout import end_interrupted
     from slipway.stages.preflight import preflight
 
     context = get_current_context()
@@ -48,6 +49,7 @@ def preflight() -> dict[str, Any]:
     params = context["params"]
     allowed = [name.removeprefix("allow_") for name in ALLOWED if params[name]]
     with open_run() as run:
+        end_interrupted(run.store, run.run_id)
         return asdict(preflight(run, allowed, params["full"]))
 
 
@@ -337,9 +339,11 @@ def report() -> str:
     from slipway.cli import show
     from slipway.layout import result as result_key
     from slipway.result import write
+    from slipway.rollout import end_left_behind
     from slipway_airflow.report import gather
 
     with open_run(lease=False) as run:
+        end_left_behind(run.store, run.run_id)  # of a release task that no retry will come to
         made = gather(run, get_current_context()["ti"])
         write(run, made)
         print(show.result(made))  # noqa: T201

@@ -28,6 +28,7 @@ class Player:
     refuses: dict[str, str] = field(default_factory=dict)
     silent: bool = False
     blind: bool = False  # renews, and never loads anything new
+    pid: int = 1
     answered: dict[str, Loaded] = field(default_factory=dict)
 
     def play(self, serving: Serving, seconds: float, now: datetime) -> Acknowledgement:
@@ -42,7 +43,7 @@ class Player:
         return Acknowledgement(
             reader=self.name,
             host="host",
-            pid=1,
+            pid=self.pid,
             at=now.isoformat(),
             every_seconds=10.0,
             generation=serving.generation if not self.blind else 1,
@@ -78,7 +79,7 @@ class Fleet:
 
     @property
     def pace(self) -> Pace:
-        return Pace(lambda: self.now, self.wait)
+        return Pace(lambda: (self.now - NOON).total_seconds(), self.wait)
 
     def wait(self, seconds: float) -> None:
         self.waits += 1

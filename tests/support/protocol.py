@@ -67,21 +67,21 @@ class ReleaseProtocol(RuleBasedStateMachine):
     @rule(action=ACTIONS, other=ACTIONS, at=PLACES, script=SCRIPTS)
     def one_acts_in_the_middle_of_another(self, action: Action, other: Action, at: int, script: Script) -> None:
         """Before one actor's call, another does all of its own."""
-        if action[0] == other[0] == "retain":
-            return  # retention holds the collection's lease
+        if _exclude_each_other(action, other):
+            return
         self._act(action, {**script, at: lambda: self._act(other, {})})
 
     @rule(action=ACTIONS, other=ACTIONS, at=st.integers(0, 6), conditional=CONDITIONAL)
     def one_swaps_just_after_another(self, action: Action, other: Action, at: int, conditional: Script) -> None:
         """Before one actor's conditional write, which it has read for, another does all of its own."""
-        if action[0] == other[0] == "retain":
+        if _exclude_each_other(action, other):
             return
         self._act(action, {}, {**conditional, at: lambda: self._act(other, {})})
 
     @rule(action=ACTIONS, other=ACTIONS, at=st.integers(0, 6))
     def one_is_overtaken(self, action: Action, other: Action, at: int) -> None:
         """One actor's conditional write lands, its reply is lost, and another goes on before it can look."""
-        if action[0] == other[0] == "retain":
+        if _exclude_each_other(action, other):
             return
         self._act(action, {}, {at: Overtaken(lambda: self._act(other, {}))})
 
@@ -111,6 +111,11 @@ class ReleaseProtocol(RuleBasedStateMachine):
         refused = self.collection.act(lambda: method(store, *arguments))
         if refused and "nothing was changed by this" in refused:
             assert layout.SERVING not in store.overtaken, f"{name} was told that it changed nothing, but it did"
+
+
+def _exclude_each_other(action: Action, other: Action) -> bool:
+    """Retention holds the collection's lease, and one reader looks once at a time."""
+    return bool(action[0] == other[0] and action[0] in ("retain", "refresh"))
 
 
 def run_sequences(count: int, drawn_with: int, scratch: Path, *, shrink: bool = True) -> None:

@@ -19,6 +19,7 @@ from slipway.pointer import Serving
 from slipway.storage.base import ObjectStore
 
 NEWER = "newer than the live release and not withdrawn"
+MARKED = "marked for removal, as soon as it is let go"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,8 @@ def judge(found: list[Stored], serving: Serving, uses: Uses, keep: int) -> list[
 
 
 def _begun(one: Stored, since: str, uses: Uses) -> Judged:
-    """The fate of a release that retention has begun to remove: one that is in use again stays, if it still can."""
-    reasons = uses.of(one.release_id) if one.is_whole else []
+    """The fate of a release that retention has marked: while somebody uses it, if that is still possible, it waits."""
+    reasons = [f"{MARKED}: {why}" for why in uses.of(one.release_id)] if one.is_whole else []
     return _judged(one, reasons, f"retention began to remove it at {since}")
 
 

@@ -3,11 +3,13 @@
 1. Judge every release (slipway.maintenance.judging).
 2. Mark those that go as `retired` in serving.json, by a swap that judges them anew. From then on no change can put one
    into a slot: a rollback that has looked at one already loses its swap, one that comes later is refused.
-3. Look once more who uses what: a mark is taken back where a reader or a pin came in between.
-4. Remove each marked release, its manifest first.
+3. Look once more who uses what: where a reader or a pin came in between, the removal waits until it is let go.
+4. Remove each of the others, its manifest first.
 5. Take away the marks of what is wholly gone.
 
-Whoever is killed leaves marks, and the next retention goes on at 3. Nothing is removed that is not marked.
+Whoever is killed leaves marks, and the next retention goes on at 3. Nothing is removed that is not marked. A mark is
+not taken back while anything of its release is there: another retention, which was suspended and lost its lease, may be
+about to remove it, and no rollback may come in between.
 """
 
 from __future__ import annotations
@@ -101,8 +103,7 @@ class _Retention:
         if serving.retired:
             # Again, although it was just judged: a reader or a pin that came before the mark can be seen only now.
             again = _judged(self.store, serving, self.keep)
-            serving = self._spare(serving, [one.release_id for one in again if one.kept])
-            self._finish(serving)
+            self._finish(serving.retired.keys() - {one.release_id for one in again if one.kept})
             why = {one.release_id: one for one in judged if not one.kept}
             judged = [one if one.kept else why.get(one.release_id, one) for one in again]
         return Retained(False, self.keep, tuple(judged))
@@ -117,29 +118,28 @@ class _Retention:
         why = f"the newest {self.keep} are kept, and what is in use; to be removed: {_named(doomed)}"
         return swap_serving(self.store, self._change(why), marked)
 
-    def _spare(self, serving: Serving, kept: Collection[str]) -> Serving:
-        """Take back the marks of releases that are in use after all."""
-        spared = sorted(set(kept) & set(serving.retired))
-        return self._unmark(spared, f"{_named(spared)} came into use again") if spared else serving
-
-    def _unmark(self, names: Collection[str], why: str) -> Serving:
+    def _unmark(self, names: Collection[str], why: str) -> None:
         def unmarked(now: Serving) -> Serving:
             return replace(now, retired={name: at for name, at in now.retired.items() if name not in names})
 
         self.check()
-        return swap_serving(self.store, self._change(why), unmarked)
+        swap_serving(self.store, self._change(why), unmarked)
 
-    def _finish(self, serving: Serving) -> None:
-        gone = [release_id for release_id in sorted(serving.retired) if self._remove(release_id)]
+    def _finish(self, doomed: Collection[str]) -> None:
+        gone = [release_id for release_id in sorted(doomed) if self._remove(release_id)]
         if gone:
             self._unmark(gone, f"removed: {_named(gone)}")
 
     def _remove(self, release_id: str) -> bool:
-        """Remove a marked release; whether all of it is gone now."""
+        """Remove a marked release; whether all of it is gone now. One whose mark is gone is somebody else's by now."""
         path = layout.release(release_id)
+        place = find_place(self.store, path)  # before the look at its mark: what comes later is not touched
         self.check()
-        self.store.delete(f"{path}/{MANIFEST}")  # first and in any case: without it, what is left is no release
-        if place := find_place(self.store, path):
+        if release_id not in read_serving(self.store)[0].retired:
+            return False
+        if place is None or place.manifest is None:
+            self.store.delete(f"{path}/{MANIFEST}")  # in any case: without it, what is left is no release
+        if place:
             delete_place(self.store, place, self.check)
         left = find_place(self.store, path)
         if left is not None:

@@ -33,7 +33,7 @@ from slipway.index.selection import Selection
 
 KEPT_BYTES = 64 << 20  # of the last filters' answers, for one release
 _OVERHEAD = 1_024  # bytes of the objects around an answer
-_STEP = 65_536  # documents parsed at once
+_STEP = 65_536  # texts made Python's at once
 _ORDERS = {"gte": operator.ge, "gt": operator.gt, "lte": operator.le, "lt": operator.lt}
 _OPERATORS = (*_ORDERS, "not")
 
@@ -90,6 +90,8 @@ class Filters:
 
     def matching(self, where: Mapping[str, Any]) -> Matching:
         """What a filter leaves. Raises `InputError` for a field that no document has, and for what is no filter."""
+        if not isinstance(where, Mapping):
+            raise InputError(f"where maps metadata fields to what is asked of them, got {where!r}")
         plain = {_field(name): _plain(name, asked) for name, asked in where.items()}
         key = json.dumps(plain, sort_keys=True)
         with self._lock:
@@ -134,25 +136,36 @@ def _size(key: str, made: Matching) -> int:
 
 
 def _columns(metadata: pa.ChunkedArray) -> dict[str, Column]:
-    """The columns of all documents' metadata, by field. Code 0 is null, and what a document does not have."""
+    """The columns of all documents' metadata, by field. Code 0 is null, and what a document does not have.
+
+    Documents often have equal metadata, so each distinct text of it is parsed once.
+    """
+    encoded = metadata.dictionary_encode().unify_dictionaries()
+    texts = encoded.chunk(0).dictionary if encoded.num_chunks else pa.array([], pa.string())
+    texts_of = np.concatenate([np.empty(0, np.int32), *(chunk.indices.to_numpy() for chunk in encoded.chunks)])
+    columns = _columns_of(texts).items()
+    return {name: Column(column.values, column.codes[texts_of]) for name, column in columns}
+
+
+def _columns_of(texts: pa.StringArray) -> dict[str, Column]:
     codes: dict[str, array[int]] = {}
     known: dict[str, dict[Any, int]] = {}
     values: dict[str, list[Any]] = {}
-    for ordinal, document in enumerate(_objects(metadata)):
+    for number, document in enumerate(_objects(texts)):
         for name, value in document.items():
             if name not in codes:
-                codes[name] = array("i", bytes(4 * len(metadata)))
+                codes[name] = array("i", bytes(4 * len(texts)))
                 known[name], values[name] = {_identity(None): 0}, [None]
             code = known[name].setdefault(_identity(value), len(values[name]))
             if code == len(values[name]):
                 values[name].append(value)
-            codes[name][ordinal] = code
+            codes[name][number] = code
     return {name: Column(values[name], _narrow(codes[name], len(values[name]))) for name in codes}
 
 
-def _objects(metadata: pa.ChunkedArray) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(metadata), _STEP):
-        for text in metadata.slice(start, _STEP).to_pylist():
+def _objects(texts: pa.StringArray) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(texts), _STEP):
+        for text in texts.slice(start, _STEP).to_pylist():
             try:
                 document = json.loads(text)
             except ValueError:

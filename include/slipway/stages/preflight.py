@@ -13,7 +13,6 @@ from slipway.evaluation.golden import read_golden
 from slipway.index.build import make
 from slipway.index.spec import resolve
 from slipway.pointer import Slot, read_serving
-from slipway.rollout import end_interrupted
 from slipway.run import Run
 from slipway.serving.loading import read_release_manifest
 
@@ -24,10 +23,9 @@ def preflight(run: Run, allowed: Collection[str] = (), full: bool = False) -> St
     `allowed` names what a person allowed this run (checkpoint.ALLOWANCES); `full` has every source read in full, though
     the run builds on the newest checkpoint all the same. A retry checks anew and gets what the first attempt sealed.
     Raises the error that names what to mend, and nothing is sealed then. Refuses an encoder of another vector space
-    than the live release's, unless "encoder_change" is allowed. A shift that a dead run left behind is ended.
+    than the live release's, unless "encoder_change" is allowed.
     """
     _check_allowances(allowed)
-    end_interrupted(run.store, run.run_id)
     serving, _ = read_serving(run.store)
     encoder = _check_collection(run)
     live = serving.live_release

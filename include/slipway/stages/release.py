@@ -13,7 +13,7 @@ from slipway.evaluation.gates import Verdict
 from slipway.index import artifact
 from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint
 from slipway.pointer import Change, Serving, read_serving, swap_serving
-from slipway.rollout import SHIFT, Offer, Pace, Rollout, Step
+from slipway.rollout import SHIFT, TAKE_BACK, Offer, Pace, Rollout, Step
 from slipway.run import Run
 from slipway.serving.loading import load_release, manifest_sum
 
@@ -57,8 +57,9 @@ def release(
     mine = _changed_by(serving, run)
     if serving.live_release and serving.live_release.release_id == release_id:
         sign_release(run, release_id)  # where signing was turned on after it had gone live
-        reason = f"live in slot {serving.live}" if mine else "nothing changed: the candidate is the live release"
-        return Released(mine, release_id, serving.generation, reason)
+        was_swapped = mine and serving.changed is not None and serving.changed.action == RELEASE
+        reason = f"live in slot {serving.live}" if was_swapped else "nothing changed: the candidate is the live release"
+        return Released(was_swapped, release_id, serving.generation, reason)
     _check_not_withdrawn(serving, release_id, candidate)
     if not mine:
         _check_generation(serving, generation)
@@ -144,9 +145,11 @@ def _check(candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> None:
 
 
 def _changed_by(serving: Serving, run: Run) -> bool:
-    """Whether the last change is a former attempt's of this run: it was killed between a swap and its answer."""
+    """Whether what serves is as a former attempt of this run left it, which was killed or failed in between."""
     last = serving.changed
-    return last is not None and last.run_id == run.run_id and last.action in (RELEASE, SHIFT)
+    if serving.shift and serving.shift.run_id == run.run_id:
+        return True
+    return last is not None and last.run_id == run.run_id and last.action in (RELEASE, SHIFT, TAKE_BACK)
 
 
 def _check_not_withdrawn(serving: Serving, release_id: str, candidate: Manifest) -> None:

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,30 @@ def test_one_that_cannot_be_read_is_named_and_hides_no_other(body: bytes) -> Non
     assert unreadable == ["readers/broken.json"]
     with pytest.raises(CorruptObject, match=r"readers/broken.json"):
         Acknowledgement.from_json(body, "readers/broken.json")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"every_seconds": "10"},
+        {"every_seconds": None},
+        {"every_seconds": 1e15},
+        {"every_seconds": 0},
+        {"every_seconds": float("nan")},
+        {"generation": "7"},
+        {"generation": -1},
+        {"generation": True},
+        {"live": 7},
+        {"host": None},
+        {"loaded": [{"release_id": "r", "at": "", "queries": "1", "errors": 0, "latencies": {"counts": {}}}]},
+        {"loaded": [{"release_id": "r", "at": "", "queries": 1, "errors": 0, "latencies": {"counts": {"9999": 1}}}]},
+        {"refused": [{"release_id": 1, "why": "", "at": ""}]},
+    ],
+)
+def test_values_that_do_harm_are_refused(values: dict[str, Any]) -> None:
+    body = json.dumps(json.loads(SAID.to_json()) | values).encode()
+    with pytest.raises(CorruptObject, match=r"readers/x.json"):
+        Acknowledgement.from_json(body, "readers/x.json")
 
 
 def test_one_of_a_newer_version_is_named() -> None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from slipway.acknowledgement import Loaded
 from slipway.config.collection import Release
-from slipway.errors import ReleaseRefused, StateUnknown
+from slipway.errors import ReleaseRefused, StateUnknown, StoreUnreachable
+from slipway.latencies import Latencies, bucket
 from slipway.pointer import Change, Serving, audit_trail, read_serving, swap_serving
-from slipway.rollout import Offer, Rollout, Step, end_interrupted, judged
+from slipway.rollout import Offer, Rollout, Step, end_interrupted, end_left_behind, judged
 from tests.support.fleet import Fleet, Player
 from tests.support.memory_store import MemoryStore
 
@@ -228,9 +230,130 @@ def test_the_shift_of_a_dead_run_is_ended_and_not_withdrawn(store: MemoryStore) 
 
 
 def test_a_runs_own_shift_is_left_to_its_retry(store: MemoryStore) -> None:
-    begun = swap_serving(store, CHANGE, lambda now: now.offered("new", "sum of new", 50))
+    begun = swap_serving(store, CHANGE, lambda now: now.offered("new", "sum of new", 50, run_id="run-2"))
     end_interrupted(store, "run-2")
     assert serving(store) == begun
+    end_left_behind(store, "run-1")
+    assert serving(store) == begun
+    end_left_behind(store, "run-2")
+    assert (serving(store).shift, dict(serving(store).withdrawn)) == (None, {})
+
+
+def begun_at(store: MemoryStore, percent: int) -> Serving:
+    """What a former attempt of this run left."""
+    offered = lambda now: now.offered("new", "sum of new", percent, "candidates/new", "run-2")  # noqa: E731
+    return swap_serving(store, replace(CHANGE, action="shift"), offered)
+
+
+def test_a_retry_takes_back_what_silenced_all_readers(store: MemoryStore) -> None:
+    """They may have died of the release while nobody watched: that is not the same as no readers."""
+    fleet = Fleet(store, Player("web-1"), Player("web-2"))
+    begun = begun_at(store, 10)
+    fleet.wait(2)
+    for player in fleet.players:
+        player.silent = True
+    fleet.wait(60)
+    with pytest.raises(ReleaseRefused, match="has fallen silent"):
+        shift(fleet, begun=begun)
+    assert_taken_back(store, "fallen silent")
+
+
+def test_a_store_that_does_not_answer_for_a_while_is_waited_for(store: MemoryStore) -> None:
+    fleet = Fleet(store, Player("web-1"))
+
+    def fail(fleet: Fleet) -> None:
+        if fleet.waits in (3, 20, 70):
+            store.fail_next("list", StoreUnreachable("503"))
+
+    fleet.meanwhile = fail
+    assert len(shift(fleet)[1]) == 3
+
+
+@pytest.mark.parametrize("error", [StoreUnreachable("503"), StateUnknown("no reply")])
+def test_a_take_back_is_tried_until_it_is_done(store: MemoryStore, error: Exception) -> None:
+    fleet = Fleet(store, Player("web-1", error_share=0.5))
+
+    def fail(fleet: Fleet) -> None:
+        if fleet.waits == 2:
+            store.fail_next("put_if", error)
+
+    fleet.meanwhile = fail
+    with pytest.raises(ReleaseRefused, match="was taken back"):
+        shift(fleet)
+    assert_taken_back(store, "queries failed")
+
+
+def test_whatever_else_ends_a_shift_ends_the_trial(store: MemoryStore) -> None:
+    fleet = Fleet(store, Player("web-1"))
+
+    def fail(fleet: Fleet) -> None:
+        if fleet.waits == 10:
+            raise KeyboardInterrupt
+
+    fleet.meanwhile = fail
+    with pytest.raises(KeyboardInterrupt):
+        shift(fleet)
+    now = serving(store)
+    assert (now.shift, dict(now.withdrawn)) == (None, {})
+    assert now.standby_release is not None
+    assert now.standby_release.release_id == "older"
+
+
+def test_retentions_marks_end_no_shift(store: MemoryStore) -> None:
+    fleet = Fleet(store, Player("web-1"))
+
+    def retire(fleet: Fleet) -> None:
+        if fleet.waits == 10:
+            swap_serving(store, Change("retire", "eve", "old"), lambda now: replace(now, retired={"ancient": "now"}))
+
+    fleet.meanwhile = retire
+    assert len(shift(fleet)[1]) == 3
+
+
+def test_a_restarted_reader_hides_no_slow_release(store: MemoryStore) -> None:
+    """Its new process counts from nothing, under the old name."""
+    fleet = Fleet(store, Player("web-1", trial_ms=20.0))
+    fleet.wait(30)
+
+    def restart(fleet: Fleet) -> None:
+        if fleet.waits == 5:
+            cold = {"old": Loaded("old", "restarted", 120, 0, Latencies({bucket(15.0): 120}))}
+            fleet.players = [Player("web-1", pid=2, trial_ms=20.0, answered=cold)]
+
+    fleet.meanwhile = restart
+    with pytest.raises(ReleaseRefused, match="p95 latency"):
+        shift(fleet)
+
+
+def test_a_reader_that_crashes_again_and_again_keeps_its_errors(store: MemoryStore) -> None:
+    fleet = Fleet(store, Player("web-1", queries_a_second=5, error_share=0.3))
+
+    def crash(fleet: Fleet) -> None:
+        fleet.players = [Player("web-1", pid=fleet.waits, queries_a_second=5, error_share=0.3)]
+
+    fleet.meanwhile = crash
+    with pytest.raises(ReleaseRefused, match="queries failed"):
+        shift(fleet, SETTINGS.model_copy(update={"shift": (100,)}))
+
+
+def test_an_acknowledgement_that_becomes_unreadable_takes_it_back(store: MemoryStore) -> None:
+    fleet = Fleet(store, Player("web-1"), Player("web-2"))
+
+    def spoil(fleet: Fleet) -> None:
+        if fleet.waits >= 10:
+            fleet.players = [player for player in fleet.players if player.name != "web-2"]
+            store.put("readers/web-2.json", b"{}")
+
+    fleet.meanwhile = spoil
+    with pytest.raises(ReleaseRefused, match="the acknowledgement of reader web-2 cannot be read any more"):
+        shift(fleet)
+
+
+def test_when_every_reader_closes_it_is_said(store: MemoryStore, caplog: pytest.LogCaptureFixture) -> None:
+    fleet = Fleet(store, Player("web-1"))
+    fleet.meanwhile = lambda fleet: fleet.close("web-1") if fleet.waits == 5 else None
+    assert [step.readers for step in shift(fleet)[1]][-1] == 0
+    assert "every reader has closed meanwhile" in caplog.text
 
 
 def step(**values: Any) -> Step:

@@ -266,6 +266,16 @@ def test_orphans_go_after_a_day_and_not_before(history: History) -> None:
     assert_sound(history)
 
 
+def test_what_killed_trials_of_the_store_left_goes_after_a_day(history: History) -> None:
+    trials = [layout.clock("abcd"), f"{layout.doctor('abcd')}/race/pointer.json"]
+    for key in trials:
+        history.store.put(key, b"")
+    assert by_kind(maintain(history.run())) == {}
+    history.pass_days(1.1)
+    assert by_kind(maintain(history.run())) == {"orphans": 2}
+    assert not any(history.store.exists(key) for key in trials)
+
+
 def test_a_releases_signature_is_no_orphan_even_beside_one(history: History) -> None:
     made = history.night([1])["release"]
     signature = f"{made.place}/signature.json"
@@ -283,16 +293,6 @@ def test_what_killed_writes_left_goes_after_a_day(history: History) -> None:
     [one] = maintain(history.run()).removed
     assert (one.kind, one.objects, one.bytes) == ("unfinished writes", 1, 5)
     assert len(list(history.store.abandoned(now))) == 1
-
-
-def test_what_was_left_of_looks_at_the_clock_goes_after_a_day(history: History) -> None:
-    store = history.store
-    store.put(layout.clock("old"), b"")
-    history.pass_days(1.1)
-    store.put(layout.clock("new"), b"")
-    assert by_kind(maintain(history.run(), dry_run=True)) == {"looks at the clock": 1}
-    assert by_kind(maintain(history.run())) == {"looks at the clock": 1}
-    assert keys(store, layout.CLOCK) == [layout.clock("new")]
 
 
 def test_acknowledgements_of_readers_that_are_long_dead_go(history: History) -> None:

@@ -40,7 +40,7 @@ def test_every_snippet_runs(
     monkeypatch.setattr(module, "open_store", open_store)
     namespace: dict[str, Any] = {}
     found = snippets()
-    assert len(found) == 5
+    assert len(found) == 6
     for snippet in found:
         exec(compile(snippet, str(PAGE), "exec"), namespace)
     assert len(namespace["hits"]) == 10

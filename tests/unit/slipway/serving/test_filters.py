@@ -116,10 +116,11 @@ def test_a_filter_finds_the_documents_that_match(filters: Filters, where: dict[s
         ({"year": {"lt": True}}, "lt is True; expected a number"),
         ({"year": {"gt": [1]}}, r"gt is \[1\]; expected a number"),
         ({"year": {"not": {"gte": 3}}}, "not takes a value or a list"),
+        (["year"], r"where maps metadata fields to what is asked of them, got \['year'\]"),
         ({3: "x"}, "names metadata fields by text, got 3"),
     ],
 )
-def test_what_is_no_filter_is_refused(filters: Filters, where: dict[Any, Any], message: str) -> None:
+def test_what_is_no_filter_is_refused(filters: Filters, where: Any, message: str) -> None:
     for _ in range(2):
         with pytest.raises(InputError, match=message):
             filters.matching(where)
@@ -143,6 +144,16 @@ def test_columns_are_as_narrow_as_their_values_allow(distinct: int) -> None:
     column = module._columns(metadata)["n"]
     assert column.codes.dtype == {1: np.uint8, 255: np.uint8, 256: np.uint16, 70_000: np.int32}[distinct]
     assert [column.values[code] for code in column.codes[:300]] == [number % distinct for number in range(300)]
+
+
+def test_columns_are_of_all_chunks() -> None:
+    metadata = pa.chunked_array([['{"a": 1}', '{"b": 2}'], [], ['{"a": 3}', '{"a": 1}']], pa.string())
+    columns = module._columns(metadata)
+    assert {name: [one.values[code] for code in one.codes] for name, one in columns.items()} == {
+        "a": [1, None, 3, 1],
+        "b": [None, 2, None, None],
+    }
+    assert module._columns(pa.chunked_array([], pa.string())) == {}
 
 
 def test_metadata_is_read_once_and_only_when_it_is_filtered(monkeypatch: pytest.MonkeyPatch) -> None:

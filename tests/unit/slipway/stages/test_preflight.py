@@ -96,7 +96,8 @@ def test_another_vector_space_is_refused_unless_it_is_allowed(run: Run, tmp_path
     other = with_encoder(run, model_folder(tmp_path / "other", b"other weights"), name="better", dimension=32)
     with pytest.raises(EncoderError) as refused:
         preflight(other, {"deletes", "changes", "over_budget"})
-    for part in (live.release_id, fingerprint(run), "dimension 16", "better", "dimension 32", "--allow-encoder-change"):
+    was = f"dimension {run.collection.encoder.dimension}"
+    for part in (live.release_id, fingerprint(run), was, "better", "dimension 32", "--allow-encoder-change"):
         assert part in str(refused.value)
     assert preflight(other, {"encoder_change"}).encoder == fingerprint(other)
 
