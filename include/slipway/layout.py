@@ -38,7 +38,6 @@ READERS = "readers/"
 CLOCK = "clock/"
 PINS = "pins/"
 DOCTOR = "doctor/"
-CLOCK = "clock/"
 BACKUPS = "backups/"
 BACKED_UP_COLLECTION = "collection"  # the name of a backup of everything, beside those of single releases
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 
 from slipway.acknowledgement import heard, store_time
 from slipway.layout import CLOCK, DOCTOR, READERS, SIGNATURE, reader
@@ -26,11 +27,10 @@ WHY = {
     "snapshots": "no release, checkpoint or run that is kept is built on them",
     "documents": "older than {days} days; made again where they are needed",
 }
-ORPHANS, UNFINISHED, LOOKS, SILENT = "orphans", "unfinished writes", "looks at the clock", "silent readers"
+ORPHANS, UNFINISHED, SILENT = "orphans", "unfinished writes", "silent readers"
 SILENT_AGE = timedelta(days=7)  # after a reader has missed its renewals: one that was only cut off is back by then
 WHY_ORPHANS = "named by no manifest: left by stages that were killed more than {hours:.0f} hours ago"
 WHY_UNFINISHED = "left by writes that were killed more than {hours:.0f} hours ago"
-WHY_LOOKS = "written to see the store's time by what was killed more than {hours:.0f} hours ago"
 WHY_SILENT = f"acknowledgements of readers that are silent for more than {SILENT_AGE.days} days"
 
 
@@ -67,10 +67,12 @@ class Sweep:
         return removed
 
     def orphans(self, found: Survey, kept: set[str]) -> Removed:
-        """Remove objects that no manifest names and that are no longer being written."""
+        """Remove objects that no manifest names and that are no longer being written, and old trials of the store."""
         gone = {path for kind in WHY for path in found.sealed(kind)} - kept
         places = [place for path, place in found.places.items() if path not in gone]
-        lost = [info for place in places for info in self._unnamed(place) if info.modified_at < self._since]
+        unnamed = (info for place in places for info in self._unnamed(place))
+        trials = (info for prefix in (CLOCK, DOCTOR) for info in self.store.list(prefix))
+        lost = [info for info in chain(unnamed, trials) if info.modified_at < self._since]
         return self._gone(ORPHANS, self._said(WHY_ORPHANS), lost)
 
     def unfinished(self) -> Removed:
@@ -82,12 +84,6 @@ class Sweep:
                 self.check()
                 abandoned.discard()
         return Removed(UNFINISHED, self._said(WHY_UNFINISHED), 0, objects, size)
-
-    def looks(self) -> Removed:
-        """Remove what was written to see the store's time, or to try the store, and is there still."""
-        written = (info for prefix in (CLOCK, DOCTOR) for info in self.store.list(prefix))
-        left = [info for info in written if info.modified_at < self._since]
-        return self._gone(LOOKS, self._said(WHY_LOOKS), left)
 
     def silent(self) -> Removed:
         """Remove the acknowledgements of readers that are long dead. A new pod has a new name, so these pile up.

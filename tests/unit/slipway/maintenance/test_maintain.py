@@ -295,16 +295,6 @@ def test_what_killed_writes_left_goes_after_a_day(history: History) -> None:
     assert len(list(history.store.abandoned(now))) == 1
 
 
-def test_what_was_left_of_looks_at_the_clock_goes_after_a_day(history: History) -> None:
-    store = history.store
-    store.put(layout.clock("old"), b"")
-    history.pass_days(1.1)
-    store.put(layout.clock("new"), b"")
-    assert by_kind(maintain(history.run(), dry_run=True)) == {"looks at the clock": 1}
-    assert by_kind(maintain(history.run())) == {"looks at the clock": 1}
-    assert keys(store, layout.CLOCK) == [layout.clock("new")]
-
-
 def test_acknowledgements_of_readers_that_are_long_dead_go(history: History) -> None:
     store = history.store
     store.set_clock(lambda: datetime(2031, 5, 1, tzinfo=UTC))  # of which this machine's knows nothing
