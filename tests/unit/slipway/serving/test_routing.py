@@ -165,6 +165,10 @@ def test_what_the_caller_got_wrong_counts_for_no_release(run: Run, reader: Reade
     for wrong in (np.full(16, np.nan, np.float32), np.zeros(15, np.float32)):
         with pytest.raises(InputError):
             reader.search(wrong)
+    mistakes: list[dict[str, Any]] = [{"k": "3"}, {"k": 2.5}, {"k": True}, {"where": ["x"]}, {"where": "number"}]
+    for mistake in mistakes:
+        with pytest.raises(InputError):
+            reader.search(QUERY, **mistake)
     assert [(one.queries, one.errors) for one in reader.metrics().releases] == [(0, 0), (0, 0)]
 
 
