@@ -187,6 +187,7 @@ class Rollout:
                 break
         else:
             raise _Bad(f"{', '.join(waiting)} did not acknowledge it within {settings.wait_minutes:g} minutes")
+        _log.info("%d %% of the requests: loaded, and watched for %g minutes", percent, settings.step_minutes)
         for said in self._polls(now, settings.step_minutes):
             self._waited_for(said, readers, now)  # or it is bad
             answers.note(said.found)
