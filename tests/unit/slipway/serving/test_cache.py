@@ -222,9 +222,7 @@ def test_a_download_that_fails_at_the_start_falls_back_as_well(run: Run, store: 
     assert seed_of(reader) == "seed2"
 
 
-def test_what_the_store_has_withdrawn_is_not_started_on(
-    run: Run, store: MemoryStore, folder: Path, live: Manifest
-) -> None:
+def test_what_the_store_has_withdrawn_is_not_started_on(run: Run, store: MemoryStore, folder: Path) -> None:
     bad = sealed(run, 2)
     promote(store, bad)
     Reader(store, folder).close()
