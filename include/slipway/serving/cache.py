@@ -34,10 +34,9 @@ def default_cache() -> Path:
     return Path(os.environ.get("SLIPWAY_CACHE") or f"{base}/slipway").expanduser()
 
 
-def folder_of(base: Path, url: str) -> Path:
-    """The folder of the collection at `url`; those of two stores never mix, though they be called the same."""
-    name = url.removesuffix("/").rsplit("/", 1)[-1]
-    return base / name / fingerprint(url.removesuffix("/"))[:8]
+def folder_of(base: Path, store: ObjectStore) -> Path:
+    """The folder of the collection in `store`; those of two stores never mix, though they be called the same."""
+    return base / store.url.rsplit("/", 1)[-1] / fingerprint(store.identity)[:8]
 
 
 def is_remote(store: ObjectStore) -> bool:

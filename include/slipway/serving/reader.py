@@ -238,7 +238,7 @@ def open_reader(
     """
     trusted = trusted_here(public_key)
     store = open_store(url, encryption=encryption)
-    folder = folder_of(Path(cache or default_cache()), store.url)
+    folder = folder_of(Path(cache or default_cache()), store)
     return Reader(store, folder, release_id, follow=follow, name=name, acknowledge=acknowledge, trusted=trusted)
 
 

@@ -62,10 +62,13 @@ def seed_of(reader: Reader) -> str:
 
 
 def test_two_stores_never_share_a_folder(tmp_path: Path) -> None:
-    prod, staging = (folder_of(tmp_path, f"s3://{bucket}/indexes/docs") for bucket in ("prod", "staging"))
-    assert prod != staging
-    assert prod.parent == staging.parent == tmp_path / "docs"
-    assert folder_of(tmp_path, "s3://prod/indexes/docs/") == prod
+    here, there = (make_test_client(f"http://127.0.0.1:{port}") for port in (9000, 9001))
+    prod, staging = (S3Store(f"s3://{bucket}/indexes/docs", client=here) for bucket in ("prod", "staging"))
+    elsewhere = S3Store("s3://prod/indexes/docs", client=there)
+    folders = [folder_of(tmp_path, store) for store in (prod, staging, elsewhere)]
+    assert len(set(folders)) == 3
+    assert {folder.parent for folder in folders} == {tmp_path / "docs"}
+    assert folder_of(tmp_path, S3Store("s3://prod/indexes/docs/", client=here)) == folders[0]
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,5 +301,5 @@ def test_processes_share_a_cache(tmp_path: Path, s3_process: str) -> None:
     answers = {reader.communicate(timeout=120)[0].strip() for reader in readers}
     assert len(answers) == 1 and answers.pop().startswith("seed1-")
     assert [reader.returncode for reader in readers] == [0] * 4
-    folder = folder_of(tmp_path / "cache", url)
+    folder = folder_of(tmp_path / "cache", S3Store(url, client=client))
     assert list((folder / "partial").iterdir()) == []
