@@ -93,10 +93,11 @@ class Cache:
         with self._locked(fcntl.LOCK_SH):
             yield
 
-    def evict(self, keep: Collection[str]) -> list[str]:
+    def evict(self, keep: Collection[str]) -> list[str] | None:
         """Remove the releases that are not in `keep` and that no reader held for a day, and what killed downloads left.
 
-        Returns the ids of those removed: none while another process is loading. Raises `StoreDenied`.
+        Returns the ids of those removed; None while another process is loading: nothing was looked at then. Raises
+        `StoreDenied`.
         """
         if not (self.folder / layout.RELEASES).is_dir():
             return []
@@ -104,7 +105,7 @@ class Cache:
             with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
                 return self._evict(keep)
         except BlockingIOError:
-            return []
+            return None
 
     def _evict(self, keep: Collection[str]) -> list[str]:
         with os_errors_explained("cannot tidy up the cache", self.folder):

@@ -144,8 +144,20 @@ def test_nothing_is_removed_while_another_loads(folder: Path) -> None:
     (folder / "releases" / "old").mkdir(parents=True)
     let_pass(folder / "releases" / "old", UNUSED_SECONDS + 60)
     with Cache(folder).in_use("new"), Cache(folder).in_use("another"):
-        assert Cache(folder).evict([]) == []
+        assert Cache(folder).evict([]) is None
     assert Cache(folder).evict([]) == ["old"]
+
+
+def test_what_could_not_be_removed_while_another_loads_is_removed_at_a_later_poll(
+    run: Run, store: MemoryStore, folder: Path
+) -> None:
+    (folder / "releases" / "old").mkdir(parents=True)
+    let_pass(folder / "releases" / "old", UNUSED_SECONDS + 60)
+    with Cache(folder).in_use("another"):
+        reader = Reader(store, folder)
+    assert "old" in kept_releases(folder)
+    assert not reader.poll()
+    assert "old" not in kept_releases(folder)
 
 
 def test_a_polling_reader_keeps_what_it_holds(run: Run, store: MemoryStore, folder: Path) -> None:
