@@ -130,7 +130,7 @@ class Rollout:
         except _Bad as bad:
             raise self._taken_back(bad) from None
         except (Exception, KeyboardInterrupt, SystemExit):
-            self._abandon()
+            self.abandon()
             raise
 
     def _through_shares(self, begun: Serving, names: set[str], answers: Answers) -> tuple[Serving, tuple[Step, ...]]:
@@ -281,7 +281,7 @@ class Rollout:
         last = read_serving(self._store)[0].changed
         return last is not None and (last.action, last.run_id) == (TAKE_BACK, self._change.run_id)
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """End the trial, as nobody will watch it; where that fails, too, the run's retry or the next run ends it."""
         try:
             end_left_behind(self._store, self._change.run_id or "")

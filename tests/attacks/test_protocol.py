@@ -11,7 +11,9 @@ import pytest
 from slipway import layout, manifest, pointer, rollback
 from slipway.errors import SlipwayError, StoreUnreachable
 from slipway.pointer import read_serving
+from slipway.serving.loading import Whole, manifest_sum, read_release_manifest
 from slipway.stages import release as release_stage
+from slipway.storage.base import ObjectStore
 from tests.support.actors import CANDIDATES, SHARES, Collection, assert_sound
 from tests.support.faulty_store import Event, Fault, FaultyStore, Overtaken
 from tests.support.protocol import ReleaseProtocol, run_sequences
@@ -165,15 +167,20 @@ def swallow(copy: Callable[..., Any]) -> Callable[..., Any]:
     return add_copy
 
 
+def read_only(store: ObjectStore, release_id: str) -> Whole:
+    """A release of which only the manifest was looked at."""
+    return Whole(read_release_manifest(store, release_id), manifest_sum(store, release_id))
+
+
 BREAKS: dict[str, list[tuple[Any, str, Any]]] = {
     "stale runs may swap": [(release_stage, "_check_generation", lambda *_: None)],
     "no audit record is made up for": [(pointer, "_record", lambda *_: None)],
     "half a release is sealed": [
         (manifest.Draft, "add_copy", swallow(manifest.Draft.add_copy)),
-        (release_stage, "_read_back", lambda run, name: release_stage.manifest_sum(run.store, name)),
+        (release_stage, "_read_back", lambda *_: None),
     ],
     "a rollback does not look": [
-        (rollback, "check_whole", lambda store, name, _sum: release_stage.find(store, name)),
+        (rollback, "check_whole", lambda store, name, *_: read_only(store, name)),
     ],
 }
 
@@ -192,5 +199,5 @@ def test_a_swap_that_compares_nothing_is_found(collection: Collection, monkeypat
 def test_a_broken_protocol_is_found(broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for owner, name, instead in BREAKS[broken]:
         monkeypatch.setattr(owner, name, instead)
-    with pytest.raises((AssertionError, SlipwayError, AttributeError, KeyError)):
+    with pytest.raises((AssertionError, SlipwayError)):
         run_sequences(600, 3, tmp_path, shrink=False)

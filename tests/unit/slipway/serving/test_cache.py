@@ -11,6 +11,7 @@ from slipway.errors import CorruptObject, StoreDenied, StoreUnreachable
 from slipway.index import artifact
 from slipway.manifest import Manifest, load
 from slipway.pointer import read_serving
+from slipway.rollback import roll_back
 from slipway.run import Run
 from slipway.serving.cache import UNUSED_SECONDS, Cache, default_cache, folder_of
 from slipway.serving.reader import Reader
@@ -217,6 +218,34 @@ def test_a_download_that_fails_at_the_start_falls_back_as_well(run: Run, store: 
     store.fail_next("download", StoreUnreachable("gone"))
     reader = Reader(store, folder)
     assert seed_of(reader) == "seed1"
+    reader.poll()
+    assert seed_of(reader) == "seed2"
+
+
+def test_what_the_store_has_withdrawn_is_not_started_on(
+    run: Run, store: MemoryStore, folder: Path, live: Manifest
+) -> None:
+    bad = sealed(run, 2)
+    promote(store, bad)
+    Reader(store, folder).close()
+    roll_back(store, "tester", "finds nothing")
+    store.fail_next("download", StoreUnreachable("gone"))
+    with pytest.raises(StoreUnreachable, match=rf"release {bad.release_id} was withdrawn meanwhile: finds nothing"):
+        Reader(store, folder)
+    assert seed_of(Reader(store, folder)) == "seed1"
+
+
+def test_what_the_store_has_said_is_not_forgotten_for_what_was_kept(run: Run, store: MemoryStore, folder: Path) -> None:
+    Reader(store, folder).close()
+    promote(store, sealed(run, 2))
+    store.fail_next("download", StoreUnreachable("gone"))
+    reader = Reader(store, folder)
+    metrics = reader.metrics()
+    assert (seed_of(reader), metrics.is_confirmed, metrics.generation) == ("seed1", True, 1)
+    assert metrics.store_trouble is not None and metrics.store_trouble.what == "gone"
+    seen = reader._following.pointer.serving
+    assert seen is not None and seen.generation == 2
+    unreachable(store)  # and still it knows where to go
     reader.poll()
     assert seed_of(reader) == "seed2"
 
