@@ -16,7 +16,7 @@ from slipway.maintenance import retain
 from slipway.manifest import MANIFEST, Manifest
 from slipway.pointer import Serving, read_serving
 from slipway.rollback import roll_back
-from slipway.rollout import Pace, end_interrupted
+from slipway.rollout import end_interrupted
 from slipway.run import Run
 from slipway.serving.reader import Reader
 from slipway.stages.release import RELEASE, release
@@ -70,7 +70,7 @@ class Collection:
         run = a_run(store, self.scratch, night.run_id, release=shifting)
         candidate, evaluation = _made(self.scratch)[night.candidate]
         self.fleet.speak(0.0)
-        release(run, candidate, evaluation, PASSED, night.generation, "a night", "a test", self.pace())
+        release(run, candidate, evaluation, PASSED, night.generation, "a night", "a test", self.fleet.pace)
 
     def roll_back(self, store: ObjectStore, to: int | None) -> None:
         """Somebody goes back: to the standby, or to any release that the store lists."""
@@ -101,15 +101,6 @@ class Collection:
             return
         self.reader._store = store
         self.reader.refresh()
-
-    def pace(self) -> Pace:
-        """Time that goes by at once. Readers answer in it, unless there is nothing to read just now."""
-
-        def wait(seconds: float) -> None:
-            self.fleet.now = self.fleet.now.replace(microsecond=0)
-            self.fleet.wait(max(seconds, 1.0))
-
-        return Pace(lambda: self.fleet.now, wait)
 
     def act(self, action: Callable[[], None]) -> str | None:
         """Let an actor act, whatever becomes of it; what it was told when it did not come to its end.
