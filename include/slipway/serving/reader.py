@@ -229,8 +229,8 @@ def open_reader(
     added so that it is unique, unless `acknowledge` is False. Without `follow` it stays with what it opened until
     `refresh`. `cache` (default: SLIPWAY_CACHE) keeps releases of remote stores; where the store does not answer, the
     release that was live last is opened from there. `public_key` (else SLIPWAY_PUBLIC_KEY) is base64, or several with
-    commas between: only releases that one of them signed are served then. `encryption` goes with the acknowledgements that are written to S3, as `release.encryption` of the
-    collection file does with what runs write there.
+    commas between: only releases that one of them signed are served then. `encryption` goes with the acknowledgements
+    that are written to S3, as `release.encryption` of the collection file does with what runs write there.
 
     Raises `ReleaseRefused` when nothing is released, `UntrustedRelease`, `CorruptObject`, `ObjectMissing`,
     `StoreUnreachable`, and `InputError`.
