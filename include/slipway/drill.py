@@ -14,7 +14,7 @@ from slipway.errors import CorruptObject, ReleaseRefused
 from slipway.index import artifact
 from slipway.manifest import Manifest
 from slipway.pointer import Serving
-from slipway.recover import sound_or_lost
+from slipway.recover import last_record, sound_or_lost
 from slipway.serving.loading import LoadedRelease, read_release_manifest
 from slipway.serving.reader import Reader
 from slipway.serving.smoke import read_smoke_queries, run_smoke_queries
@@ -65,7 +65,7 @@ def drill(
     there is nothing to restore, and `CorruptObject` where the counts differ.
     """
     live = _live(store)
-    made = backup.newest(backup_store) if backup_store else None
+    made = backup.newest(backup_store, last_record(store, backup_store).withdrawn) if backup_store else None
     release_id = made.release_id if made else live
     if release_id is None:
         raise ReleaseRefused(f"nothing is live at {store.url}, and no backup is configured: nothing can be restored")

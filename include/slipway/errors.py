@@ -16,6 +16,7 @@ SlipwayError
 │   ├── IndexRefused        vectors that cannot carry the index asked for
 │   ├── GateRefused         a candidate that failed a gate
 │   ├── ReleaseRefused      a release that is not whole, failed its smoke queries, or is stale
+│   │   └── LostRace            somebody else changed serving.json at the same moment
 │   └── UntrustedRelease    a release that no trusted key signed, to a reader that wants signatures
 └── OperationError      the machine or a service failed                          (exit status 3)
     ├── TransientError      try again: nothing was changed
@@ -112,6 +113,10 @@ class GateRefused(Refused):
 
 class ReleaseRefused(Refused):
     """The candidate may not go live: not whole, smoke queries failed, or a newer release is live."""
+
+
+class LostRace(ReleaseRefused):
+    """Somebody else changed serving.json at the same moment, and nothing was changed by this swap."""
 
 
 class UntrustedRelease(Refused):

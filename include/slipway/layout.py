@@ -35,9 +35,9 @@ RELEASES = "releases/"
 SIGNATURE = "signature.json"  # within a release
 AUDIT = "audit/"
 READERS = "readers/"
+CLOCK = "clock/"
 PINS = "pins/"
 DOCTOR = "doctor/"
-CLOCK = "clock/"
 BACKUPS = "backups/"
 BACKED_UP_COLLECTION = "collection"  # the name of a backup of everything, beside those of single releases
 

@@ -9,21 +9,30 @@ release to which. The same record is kept, write-once, as audit/<generation>.jso
 from __future__ import annotations
 
 import json
+import logging
 import secrets
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from slipway import layout
-from slipway.errors import ConflictError, CorruptObject, ObjectMissing, OperationError, ReleaseRefused, StateUnknown
+from slipway.errors import (
+    ConflictError,
+    CorruptObject,
+    LostRace,
+    ObjectMissing,
+    OperationError,
+    ReleaseRefused,
+    StateUnknown,
+)
 from slipway.storage.base import ObjectStore, Versioned
 
 SCHEMA = 2
 _FIRST_SCHEMA = 1  # without shift, retired and the candidates of what was withdrawn: read, and written anew
 COLOURS = ("blue", "green")
 ACTIONS = ("release", "shift", "take back", "rollback", "retire", "restore")
+_log = logging.getLogger("slipway.pointer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,8 @@ class Change:
     """Who changed serving.json, why, from which run, and what it did: one of `ACTIONS`.
 
     `allowed` names what the run was told to do although a breaker or a budget forbade it, such as "deletes".
-    `from_release` was live before; `to_release` is live after or, in a shift, on trial. The swap fills these two in.
+    `from_release` was live before; `to_release` is live after or, in a shift, on trial; `withdrew` names the releases
+    that it withdrew. The swap fills these three in.
     """
 
     action: str
@@ -77,6 +87,7 @@ class Change:
     allowed: tuple[str, ...] = ()
     from_release: str | None = None
     to_release: str | None = None
+    withdrew: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +182,18 @@ class Serving:
         return after._with_withdrawal(leaving, why) if leaving else after
 
     def rolled_back(self, release_id: str, manifest_sha256: str, why: str, candidate: str | None = None) -> Serving:
-        """This state with an older release live and the one that was live withdrawn, on standby.
+        """This state with another release live and the one that was live on standby.
 
-        A release on trial is taken back with it.
+        The one that is left is withdrawn, as it was found bad. A step forward again says nothing against it: to a
+        release that is withdrawn itself, or that is newer; then it stays to go back to. A release on trial is taken
+        back with either.
         """
         steady = self.taken_back(why) if self.shift else self
         leaving = steady.live_release
         after = steady.promoted(release_id, manifest_sha256, candidate)
-        return after._with_withdrawal(leaving, why) if leaving else after
+        if leaving is None or release_id in steady.withdrawn or _built(release_id) > _built(leaving.release_id):
+            return after
+        return after._with_withdrawal(leaving, why)
 
     def _with_withdrawal(self, slot: Slot, why: str) -> Serving:
         return replace(self, withdrawn={**self.withdrawn, slot.release_id: Withdrawn(why, _now(), slot.candidate)})
@@ -215,6 +230,11 @@ class Serving:
             )
 
 
+def _built(release_id: str) -> str:
+    """When a release's candidate was built: its id begins with that time (UTC)."""
+    return release_id.partition("-")[0]
+
+
 def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
     """The fields of `Serving` from a stored state of any schema that this version reads."""
     if raw["schema"] not in (_FIRST_SCHEMA, SCHEMA):
@@ -236,7 +256,7 @@ def _shift(raw: dict[str, Any]) -> Shift:
 
 
 def _change(raw: dict[str, Any]) -> Change:
-    return Change(**{**raw, "allowed": tuple(raw.get("allowed", ()))})
+    return Change(**{**raw, **{name: tuple(raw.get(name, ())) for name in ("allowed", "withdrew")}})
 
 
 def read_serving(store: ObjectStore) -> tuple[Serving, str | None]:
@@ -245,7 +265,7 @@ def read_serving(store: ObjectStore) -> tuple[Serving, str | None]:
     Raises `CorruptObject` when it cannot be read, and when it is gone although the audit trail says that it was there.
     """
     found = _read(store)
-    if found is None and any(True for _ in store.list(layout.AUDIT)):
+    if found is None and recorded(store):
         found = _read(store)  # the first release of all may have come in between
         if found is None:
             raise CorruptObject(
@@ -267,10 +287,13 @@ def _read(store: ObjectStore) -> Versioned | None:
 def swap_serving(store: ObjectStore, change: Change, make: Callable[[Serving], Serving]) -> Serving:
     """Replace serving.json by what `make` makes of it, if nobody else changed it meanwhile.
 
-    `make` may raise to refuse. Raises `ReleaseRefused` when another change was first, or the change would name a
-    release that retention removes, and `StateUnknown` when the store's answers do not tell.
+    `make` may raise to refuse. Raises `LostRace` when another change was first, `ReleaseRefused` when the change would
+    name a release that retention removes, `StateUnknown` when the store's answers do not tell, and `CorruptObject` when
+    the audit trail goes on from what is there: somebody set it back.
     """
     current, version = read_serving(store)
+    if store.exists(layout.audit(current.generation + 1)):  # a record is only written when its swap has landed
+        raise _behind(store, current, change.action)
     made = make(current)
     _check_none_retired(made)
     _record(store, current)  # of a process that died between its swap and its audit record
@@ -296,13 +319,32 @@ def write_state(store: ObjectStore, after: Serving, version: str | None, action:
         store.put_if(layout.SERVING, body, version)
     except ConflictError as error:
         if not _has_landed(store, after):
-            raise ReleaseRefused(
-                f"{layout.SERVING} was changed by somebody else at the same moment; nothing was changed by this "
-                f"{action}. Look at what is live now (slipway releases), then run it again"
-            ) from error
+            raise _overtaken(action) from error
         return  # and somebody has changed it since
-    with suppress(OperationError):  # the swap is done, and the next one records it if this cannot
+    try:
         _record(store, after)
+    except CorruptObject as error:  # the swap is done all the same; verify says so too, and the next swap refuses
+        _log.error("this %s is done, and has no record: %s", action, error)
+    except OperationError:  # the next swap records it
+        return
+
+
+def _overtaken(action: str) -> LostRace:
+    return LostRace(
+        f"{layout.SERVING} was changed by somebody else at the same moment; nothing was changed by this {action}. Look "
+        f"at what is live now (slipway releases), then run it again"
+    )
+
+
+def _behind(store: ObjectStore, current: Serving, action: str) -> LostRace | CorruptObject:
+    """Why a state is older than its audit trail: somebody changed it since it was read, or it was set back."""
+    if read_serving(store)[0] != current:
+        return _overtaken(action)
+    return CorruptObject(
+        f"{layout.SERVING} is at generation {current.generation}, and {layout.audit(current.generation + 1)} records "
+        f"the one after it: somebody set it back. Nothing was changed by this {action}; put the newest record back "
+        f"with slipway recover"
+    )
 
 
 def _check_none_retired(made: Serving) -> None:
@@ -331,6 +373,7 @@ def _with_releases(change: Change, before: Serving, after: Serving) -> Change:
         change,
         from_release=left.release_id if left else None,
         to_release=reached.release_id if reached else None,
+        withdrew=tuple(sorted(set(after.withdrawn) - set(before.withdrawn))),
     )
 
 
@@ -351,27 +394,85 @@ def _has_landed(store: ObjectStore, after: Serving) -> bool:
 
 
 def _record(store: ObjectStore, serving: Serving) -> None:
+    """Write a state's audit record, once. Raises `CorruptObject` when its generation is recorded as another state."""
     if serving.generation == 0:
         return
     try:
         store.put_if(layout.audit(serving.generation), serving.to_json(), None)
-    except ConflictError:  # recorded already
-        return
+    except ConflictError:
+        if not is_recorded(store, serving):
+            raise CorruptObject(
+                f"generation {serving.generation} of {layout.SERVING} is not the one that "
+                f"{layout.audit(serving.generation)} records: somebody set it back, and it was changed since; put the "
+                f"newest record back with slipway recover"
+            ) from None
 
 
-def audit_trail(store: ObjectStore) -> list[dict[str, Any]]:
-    """All changes of serving.json, oldest first; the last one too where its record is still owed.
+def is_recorded(store: ObjectStore, serving: Serving) -> bool:
+    """Whether the record of its generation is of this state. One that cannot be read contradicts nothing.
 
-    A serving.json that is lost or damaged hides no record.
+    Raises `ObjectMissing` where there is none.
     """
-    records = [json.loads(store.read(info.key).body) for info in store.list(layout.AUDIT)]
+    try:
+        return read_record(store, serving.generation) == serving
+    except CorruptObject:
+        return True  # slipway audit and slipway doctor tell of it; it keeps nobody from a rollback
+
+
+def recorded(store: ObjectStore) -> list[int]:
+    """The generations that have an audit record, oldest first, by their names: a damaged one counts too.
+
+    What else lies below audit/ is passed over.
+    """
+    names = ((info.key, info.key.removeprefix(layout.AUDIT).removesuffix(".json")) for info in store.list(layout.AUDIT))
+    return sorted(int(name) for key, name in names if name.isdecimal() and key == layout.audit(int(name)))
+
+
+def read_record(store: ObjectStore, generation: int) -> Serving:
+    """The state that was recorded. Raises `ObjectMissing`, and `CorruptObject` when it cannot be read."""
+    key = layout.audit(generation)
+    try:
+        state = Serving.from_json(store.read(key).body)
+    except CorruptObject as error:
+        raise CorruptObject(f"{key} cannot be read: {error}") from error
+    if state.generation != generation:
+        raise CorruptObject(f"{key} cannot be read: it holds generation {state.generation}")
+    return state
+
+
+def records(store: ObjectStore, last: int | None = None) -> Iterator[tuple[int, Serving | CorruptObject]]:
+    """The audit trail, newest first, or its `last` so many records: each generation with its state.
+
+    Each is read when it is asked for; the error stands in the place of one that cannot be read.
+    """
+    for generation in reversed(recorded(store)[-(last or 0) :]):
+        try:
+            yield generation, read_record(store, generation)
+        except (CorruptObject, ObjectMissing) as error:
+            yield generation, CorruptObject(str(error))
+
+
+def audit_trail(store: ObjectStore, last: int | None = None) -> list[dict[str, Any]]:
+    """All changes of serving.json, or the `last` so many, oldest first; the newest too where its record is still owed.
+
+    One that cannot be read has its `generation` and, as `unreadable`, why. A serving.json that is lost or damaged
+    hides no record.
+    """
+    changes = [_told(*one) for one in records(store, last)][::-1]
     try:
         now, _ = read_serving(store)
     except CorruptObject:
-        return records
-    if now.generation > (records[-1]["generation"] if records else 0):
-        records.append(json.loads(now.to_json()))
-    return records
+        return changes
+    if now.generation > (changes[-1]["generation"] if changes else 0):
+        changes.append(_told(now.generation, now))
+    return changes[-(last or 0) :]
+
+
+def _told(generation: int, state: Serving | CorruptObject) -> dict[str, Any]:
+    if isinstance(state, CorruptObject):
+        return {"generation": generation, "unreadable": str(state)}
+    told: dict[str, Any] = json.loads(state.to_json())
+    return told
 
 
 def _now() -> str:

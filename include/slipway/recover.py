@@ -7,8 +7,8 @@ same: with the damaged object's version, or with its absence.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,19 +17,25 @@ from typing import Any
 from slipway import layout, pointer
 from slipway.acknowledgement import heard
 from slipway.errors import CorruptObject, ObjectMissing, ReleaseRefused
-from slipway.pointer import Change, Serving, read_serving
+from slipway.pointer import Change, Serving, is_recorded, read_serving, recorded, records
 from slipway.serving.loading import check_whole
 from slipway.storage.base import ObjectStore
 
 ACTION = "restore"
+BEYOND = 10_000  # generations that a reader may be ahead of all records; years of nights
+_log = logging.getLogger("slipway.recover")
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A serving.json that cannot be used: its version to compare with (None: it is not there), and why."""
+    """A serving.json that cannot be used: its version to compare with (None: it is not there), and why.
+
+    `unrecorded` is the state in it that no audit record tells of, made from one that was set back.
+    """
 
     version: str | None
     why: str
+    unrecorded: Serving | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,10 @@ def recover(store: ObjectStore, who: str, why: str) -> Recovered:
 
     Older records follow where a newer one cannot be read or its live release is not whole; a release that was withdrawn
     or is being removed is never brought back. A trial that was under way ends, and a standby release that is not whole
-    is left out; the notes say so. Raises `ReleaseRefused` when serving.json is sound, or nothing can be put back.
+    is left out; the notes say so. A change that was made from a state that was set back, and that has no record, is
+    told in the notes and in the new record's reason; where anything tells of a newer change than the one put back, so
+    do the notes, with what the readers that saw it serve. Raises `ReleaseRefused` when serving.json is sound, or
+    nothing can be put back.
     """
     if not why.strip():
         raise ReleaseRefused("a recovery needs a reason, for those who read the audit trail")
@@ -60,8 +69,14 @@ def recover(store: ObjectStore, who: str, why: str) -> Recovered:
         said = "nothing was ever released" if lost.generation == 0 else f"sound, at generation {lost.generation}"
         raise ReleaseRefused(f"{layout.SERVING} in {store.url} is {said}: there is nothing to recover")
     notes = [lost.why]
+    if lost.unrecorded:
+        notes.append(_said_of(lost.unrecorded))
+        why = f"{why} ({notes[-1]})"
     state = _newest_whole(store, notes)
-    after = put_back(store, state, Change(ACTION, who, why), lost.version, newest_generation(store))
+    newest = newest_generation(store)
+    if newest > state.generation:
+        notes.append(_said_of_newer(store, newest, state.generation))
+    after = put_back(store, state, Change(ACTION, who, why), lost.version, newest)
     assert after.live_release is not None
     return Recovered(after.live_release.release_id, after.generation, state.generation, tuple(notes))
 
@@ -72,16 +87,49 @@ def sound_or_lost(store: ObjectStore) -> Serving | Lost:
     A state that is older than the audit trail is lost too: somebody put an old one back. Raises `ReleaseRefused` when
     a newer version of Slipway wrote it.
     """
+    newest = max(recorded(store), default=0)  # before the state, which may be swapped between the two
     try:
         serving, version = read_serving(store)
     except CorruptObject as error:
         return _damaged(store, str(error))
-    recorded = max(_recorded(store), default=0)
-    if serving.generation >= recorded:
+    if serving.generation < newest:
+        return Lost(
+            version,
+            f"{layout.SERVING} is at generation {serving.generation}, the audit trail at {newest}, which is newer",
+            _unrecorded(store, serving),
+        )
+    if serving.generation == newest > 0 and not is_recorded(store, serving):
+        return Lost(
+            version,
+            f"{layout.SERVING} is not what {layout.audit(newest)} records of generation {newest}: it was set back, "
+            f"and changed since",
+            serving,
+        )
+    return serving
+
+
+def _unrecorded(store: ObjectStore, serving: Serving) -> Serving | None:
+    try:
+        return None if is_recorded(store, serving) else serving
+    except ObjectMissing:
         return serving
-    return Lost(
-        version,
-        f"{layout.SERVING} is at generation {serving.generation}, the audit trail at {recorded}, which is newer",
+
+
+def _said_of(state: Serving) -> str:
+    made, live = state.changed or Change("change", "somebody", ""), state.live_release
+    return (
+        f"a {made.action} by {made.who} at {state.at}, to generation {state.generation} with "
+        f"{live.release_id if live else 'nothing'} live, has no record and is left out"
+    )
+
+
+def _said_of_newer(store: ObjectStore, newest: int, taken: int) -> str:
+    """That what is put back is older than what is known of, and what the readers that saw something newer serve."""
+    seen = [one.said for one in heard(store)[0] if one.said.generation > taken]
+    readers = "; ".join(f"reader {one.reader} saw {one.generation} and serves {one.live}" for one in seen)
+    return (
+        f"generation {newest} is known of, and {taken} is put back: a change after it may have been a rollback, so see "
+        f"whether what is live now is meant to be ({readers or 'no reader tells what it saw'})"
     )
 
 
@@ -107,43 +155,37 @@ def _field(body: bytes, name: str) -> int | None:
     return value if type(value) is int else None
 
 
-def newest_generation(store: ObjectStore) -> int:
-    """The highest generation of serving.json that anything in the store tells of: it, its records, or a reader."""
-    acknowledged = (one.said.generation for one in heard(store)[0])
-    told = [*_recorded(store), *(number for number in acknowledged if type(number) is int)]
-    with suppress(ObjectMissing):
-        told.append(_field(store.read(layout.SERVING).body, "generation") or 0)
-    return max(told, default=0)
+def newest_generation(*stores: ObjectStore) -> int:
+    """The highest generation of serving.json that anything in these stores tells of: it, its records, or a reader.
 
-
-def _recorded(store: ObjectStore) -> Iterator[int]:
-    """The generations that have an audit record, by their names, so that a damaged one counts too."""
-    for info in store.list(layout.AUDIT):
-        name = info.key.removeprefix(layout.AUDIT).removesuffix(".json")
-        if name.isdecimal():
-            yield int(name)
-
-
-def records(store: ObjectStore) -> Iterator[Serving | CorruptObject]:
-    """The states of the audit trail, newest first; what cannot be read is given as its error."""
-    for generation in sorted(_recorded(store), reverse=True):
-        key = layout.audit(generation)
-        try:
-            yield Serving.from_json(store.read(key).body)
-        except CorruptObject as error:
-            yield CorruptObject(f"{key} cannot be read: {error}")
+    A reader that is `BEYOND` above all records is not believed, and a warning says so.
+    """
+    newest = max((number for store in stores for number in recorded(store)), default=0)
+    told = [newest]
+    for store in stores:
+        for one in heard(store)[0]:
+            if type(one.said.generation) is int and one.said.generation <= newest + BEYOND:
+                told.append(one.said.generation)
+            else:
+                _log.warning(
+                    "the generation %s of reader %s is not counted: the newest record of %s is of %d",
+                    *(one.said.generation, one.said.reader, layout.AUDIT, newest),
+                )
+        with suppress(ObjectMissing):
+            told.append(_field(store.read(layout.SERVING).body, "generation") or 0)
+    return max(told)
 
 
 def last_record(*stores: ObjectStore) -> Serving:
     """The newest state that an audit trail of these tells of; generation 0 where there is none."""
-    newest = (next((one for one in records(store) if isinstance(one, Serving)), Serving()) for store in stores)
+    newest = (next((one for _, one in records(store) if isinstance(one, Serving)), Serving()) for store in stores)
     return max(newest, key=lambda one: one.generation)
 
 
 def _newest_whole(store: ObjectStore, notes: list[str]) -> Serving:
     """The newest recorded state that can serve, with what the newest readable record says of withdrawn releases."""
     last = last_record(store)
-    for one in records(store):
+    for _, one in records(store):
         if isinstance(one, CorruptObject):
             notes.append(f"{one}; the record before it is taken")
             continue

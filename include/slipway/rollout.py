@@ -130,7 +130,7 @@ class Rollout:
         except _Bad as bad:
             raise self._taken_back(bad) from None
         except (Exception, KeyboardInterrupt, SystemExit):
-            self._abandon()
+            self.abandon()
             raise
 
     def _through_shares(self, begun: Serving, names: set[str], answers: Answers) -> tuple[Serving, tuple[Step, ...]]:
@@ -187,6 +187,7 @@ class Rollout:
                 break
         else:
             raise _Bad(f"{', '.join(waiting)} did not acknowledge it within {settings.wait_minutes:g} minutes")
+        _log.info("%d %% of the requests: loaded, and watched for %g minutes", percent, settings.step_minutes)
         for said in self._polls(now, settings.step_minutes):
             self._waited_for(said, readers, now)  # or it is bad
             answers.note(said.found)
@@ -281,7 +282,7 @@ class Rollout:
         last = read_serving(self._store)[0].changed
         return last is not None and (last.action, last.run_id) == (TAKE_BACK, self._change.run_id)
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """End the trial, as nobody will watch it; where that fails, too, the run's retry or the next run ends it."""
         try:
             end_left_behind(self._store, self._change.run_id or "")

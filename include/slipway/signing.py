@@ -50,6 +50,11 @@ class SigningKey:
         """The public key in base64, as readers are given it."""
         return base64.b64encode(self.public).decode()
 
+    @property
+    def trusted(self) -> Trusted:
+        """What a reader trusts that was given this key's public half and no other."""
+        return Trusted({self.key_id: self.public})
+
     def sign(self, body: bytes) -> bytes:
         """The signature of `body`, 64 bytes."""
         return self._private.sign(body)

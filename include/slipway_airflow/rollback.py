@@ -12,6 +12,8 @@ from slipway_airflow.steps import step
 
 if TYPE_CHECKING:
     from slipway.config import Collection
+    from slipway.run import Run
+    from slipway.signing import Trusted
 
 ROLLBACK = "rollback"
 BEFORE_ALL = 1_000_000  # a priority that no task of a nightly run comes near
@@ -83,13 +85,16 @@ def roll_back() -> dict[str, Any]:
     no lease and waits for no other run. Readers load the release, verify it, and only then answer with it.
 
     The release that is left stays on standby, **withdrawn**: no nightly run brings it back unchanged, and no rollback
-    unless it is named. While a shift is under way, the release on trial is taken back and withdrawn; the live one
-    serves on, unless `to` names another.
+    unless it is named. When `to` names a withdrawn release or a newer one, nothing is said against the one that is
+    left: it stays to go back to. While a shift is under way, the release on trial is taken back and withdrawn; the
+    live one serves on, unless `to` names another.
 
     **Red?** Nothing was changed. `InputError`: the reason is empty, or a parameter is unknown. `ReleaseRefused`: there
     is no such release, it is not whole, it is live already, or the standby release was withdrawn itself: start a run
-    that names in `to` the release you mean. `CorruptObject`, `ObjectMissing`: take another release. Tries that follow
-    a kill or a lost answer of the store find the swap if it was done; it is never done twice.
+    that names in `to` the release you mean. `UntrustedRelease`: the collection signs its releases, or
+    `SLIPWAY_PUBLIC_KEY` is set here, and that one is not signed so; readers refuse it. `CorruptObject`,
+    `ObjectMissing`: take another release. Tries that follow a kill or a lost answer of the store find the swap if it
+    was done; it is never done twice.
     """
     from slipway import rollback
     from slipway.cli import show
@@ -100,12 +105,22 @@ def roll_back() -> dict[str, Any]:
     reason, to = _asked(context["params"])
     with open_run(lease=False) as run:
         # A nightly run may have the same DAG run id: it must not take this for its own change.
-        after = rollback.roll_back(run.store, who(context["dag_run"]), reason, to, f"{ROLLBACK}-{run.run_id}")
-        done = rollback.outcome(run.store, after)
+        rollback_id = f"{ROLLBACK}-{run.run_id}"
+        after = rollback.roll_back(run.store, who(context["dag_run"]), reason, to, rollback_id, _trusted(run))
+        done = rollback.outcome(after)
         asset = release_asset(run.collection.name)
         print(show.rolled_back({"collection": run.collection.name, **done}))  # noqa: T201
     context["outlet_events"][asset].extra = release_facts(done["live"], done["generation"], {})
     return done
+
+
+def _trusted(run: Run) -> Trusted | None:
+    """The keys that readers are taken to ask for: those set here, else the one that the collection signs with."""
+    from slipway.signing import key_of, trusted_here
+
+    here = trusted_here()
+    key = key_of(run) if here is None else None
+    return key.trusted if key else here
 
 
 def _asked(params: Any) -> tuple[str, str | None]:

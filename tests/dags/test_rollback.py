@@ -188,13 +188,13 @@ def test_a_retry_after_a_kill_between_swap_and_answer_changes_nothing(
     tries = []
     real = rollback.outcome
 
-    def killed_once(store, after):
+    def killed_once(after):
         tries.append(after.generation)
         if len(tries) == 1:
             if meanwhile:  # and somebody releases before the retry
                 publish(a_run(store, tmp_path / "scratch", "night-3"), 7)
             raise SystemExit(9)
-        return real(store, after)
+        return real(after)
 
     monkeypatch.setattr(rollback, "outcome", killed_once)
     ended = run_dag(retries=1, reason=REASON)

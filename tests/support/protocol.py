@@ -90,6 +90,11 @@ class ReleaseProtocol(RuleBasedStateMachine):
         """What was held on its way arrives after all."""
         self.collection.world.land(number)
 
+    @rule(number=_NUMBERS)
+    def a_retained_release_loses_an_object(self, number: int) -> None:
+        """Nothing may name it afterwards, unless it is made whole again."""
+        self.collection.lose(number)
+
     @invariant()
     def all_is_sound(self) -> None:
         """See tests.support.actors."""

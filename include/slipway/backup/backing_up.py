@@ -92,7 +92,8 @@ def back_up_all(source: ObjectStore, target: ObjectStore, scratch: Path, trusted
     """Copy everything that the collection's store holds, as `back_up` does; hold the collection's lease meanwhile.
 
     An output that is damaged in the source is told of and left out; the releases that serving.json names must be whole.
-    What maintenance has removed from the source stays in the backup. Raises as `back_up`.
+    What maintenance has removed from the source stays in the backup; pins that were removed there do not. Raises as
+    `back_up`.
     """
     check_apart(source, target)
     serving, _ = read_serving(source)
@@ -104,6 +105,7 @@ def back_up_all(source: ObjectStore, target: ObjectStore, scratch: Path, trusted
         read_release_manifest(source, slot.release_id, slot.manifest_sha256, trusted)
     damaged: dict[str, str] = {}
     copied = copy_audit(source, target) + copy_everything(Copying(source, target, scratch), damaged)
+    _unpin(source, target)
     for slot in serving.named.values():
         check_whole(target, slot.release_id, slot.manifest_sha256)
     made = index.entry(layout.BACKED_UP_COLLECTION, serving, live.release_id, live.manifest_sha256, source, whole=True)
@@ -125,9 +127,17 @@ def copy_everything(copying: Copying, damaged: dict[str, str]) -> Copied:
             except (CorruptObject, ObjectMissing) as error:
                 damaged[place] = str(error)
         for key in _loose(here):
-            if not _is_there(here[key], there) or here[key].modified_at >= there[key].modified_at:
+            if copying.repair or not _is_there(here[key], there) or here[key].modified_at >= there[key].modified_at:
                 done += copying.loose(key)
     return done
+
+
+def _unpin(source: ObjectStore, target: ObjectStore) -> None:
+    """Remove the pins from a backup that the source has no more, so that a restore does not bring them back."""
+    pinned = {info.key for info in source.list(layout.PINS)}
+    for info in list(target.list(layout.PINS)):
+        if info.key not in pinned:
+            target.delete(info.key)
 
 
 def _places(here: Mapping[str, ObjectInfo]) -> dict[str, list[str]]:
@@ -166,9 +176,15 @@ def _is_there(info: ObjectInfo, there: Mapping[str, ObjectInfo]) -> bool:
 
 def check_apart(source: ObjectStore, target: ObjectStore) -> None:
     """Raise `InputError` when one of the stores lies within the other: a backup there falls with what it is for."""
-    one, other = (f"{store.url.rstrip('/')}/" for store in (source, target))
+    one, other = (f"{_where(store).rstrip('/')}/" for store in (source, target))
     if one.startswith(other) or other.startswith(one):
         raise InputError(f"{target.url} and {source.url} are not apart; name a store that survives the other's loss")
+
+
+def _where(store: ObjectStore) -> str:
+    """The store's URL; of a folder that a link leads to, that of the folder itself."""
+    inside = store.local_path("x")
+    return inside.parent.resolve().as_uri() if inside else store.url
 
 
 def _told(made: index.Backup, target: ObjectStore, copied: Copied, damaged: Mapping[str, str]) -> BackedUp:

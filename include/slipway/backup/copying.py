@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from slipway import layout
 from slipway.errors import ConflictError, CorruptObject, ObjectMissing, ReleaseRefused
 from slipway.manifest import MANIFEST, Manifest, SealedObject, fetch
+from slipway.pointer import recorded
 from slipway.storage.base import ObjectStore
 
 
@@ -98,7 +100,12 @@ class Copying:
         return Copied(1, len(body))
 
     def loose(self, key: str) -> Copied:
-        """Copy a small object that no manifest names, such as a run's result, as it is."""
+        """Copy a small object that no manifest names, such as a run's result, as it is.
+
+        With `repair` one that the target can read stays: it may be newer.
+        """
+        if self.repair and _is_readable(self.target, key):
+            return Copied(present=1)
         body = self.source.read(key).body
         self.target.put(key, body)
         return Copied(1, len(body))
@@ -133,7 +140,7 @@ def has_other_history(one: ObjectStore, other: ObjectStore) -> bool:
 
 def _records(store: ObjectStore) -> list[str]:
     """The keys of the audit trail, newest first."""
-    return sorted((info.key for info in store.list(layout.AUDIT)), reverse=True)
+    return [layout.audit(generation) for generation in reversed(recorded(store))]
 
 
 def _check_sum(store: ObjectStore, key: str, body: bytes, expected: str | None) -> None:
@@ -152,6 +159,14 @@ def _read(store: ObjectStore, key: str) -> bytes | None:
         return store.read(key).body
     except ObjectMissing:
         return None
+
+
+def _is_readable(store: ObjectStore, key: str) -> bool:
+    body = _read(store, key)
+    try:
+        return body is not None and isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _is_damaged(body: bytes, key: str) -> bool:

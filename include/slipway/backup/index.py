@@ -7,12 +7,13 @@ state that belongs to a backup of everything travels in its entry, so nobody tak
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from slipway import layout
-from slipway.errors import CorruptObject, InputError, ObjectMissing
+from slipway.errors import CorruptObject, InputError, ObjectMissing, ReleaseRefused
 from slipway.pointer import Serving
 from slipway.storage.base import ObjectStore
 
@@ -98,12 +99,22 @@ def find(store: ObjectStore, name: str) -> Backup | None:
         return None
 
 
-def newest(store: ObjectStore) -> Backup:
-    """The newest backup of a release that was live then. Raises `InputError` when there is none."""
-    for one in backups(store):
-        if one.was_live:
+def newest(store: ObjectStore, withdrawn: Collection[str] = ()) -> Backup:
+    """The newest backup of a release that was live then and is not among those `withdrawn` since.
+
+    Raises `InputError` when there is no backup of a live release, and `ReleaseRefused` when all were withdrawn.
+    """
+    live = [one for one in backups(store) if one.was_live]
+    if not live:
+        raise InputError(f"{store.url} holds no backup of a live release; check the URL, or name one with --release")
+    for one in live:
+        if one.release_id not in withdrawn:
             return one
-    raise InputError(f"{store.url} holds no backup of a live release; check the URL, or name one with --release")
+    names = ", ".join(sorted({one.release_id for one in live}))
+    raise ReleaseRefused(
+        f"{store.url} holds backups only of releases that were withdrawn since ({names}; slipway audit says why). Name "
+        f"the one that is to be restored all the same: --release"
+    )
 
 
 def of_collection(store: ObjectStore) -> Backup:

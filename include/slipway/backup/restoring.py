@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,8 @@ class Restoring:
     trusted: Trusted | None = None
 
     def release(self, release_id: str | None = None) -> Restored:
-        """Restore one release (default: the newest backup of a live one), and make it live where nothing is.
+        """Restore one release (default: the newest backup of a live one that was not withdrawn since), and make it live
+        where nothing is.
 
         Every byte is checked as it arrives, and the release is opened as a reader does. Where serving.json is lost or
         nothing was ever released, it then names this release alone, with a generation above all that the two stores
@@ -70,37 +71,47 @@ class Restoring:
         there is no such backup; `CorruptObject`, `ObjectMissing` and `UntrustedRelease` when the backup is not good.
         """
         check_apart(self.source, self.target)
-        wanted, known = self._chosen(release_id)
+        last = last_record(self.target, self.source)
+        wanted, known = self._chosen(release_id, last)
         before = self._standing(wanted)
         slot = before.named.get(wanted) if isinstance(before, Serving) else None
         copied = self._copied(wanted, slot.manifest_sha256 if slot else known)
         loaded, manifest_sha256 = self._opened(wanted)
         candidate = loaded.manifest.facts.get("candidate")
-        last = last_record(self.target, self.source)
-        retired = {name: began for name, began in last.retired.items() if name != wanted}
-        state = Serving(withdrawn=last.withdrawn, retired=retired).promoted(wanted, manifest_sha256, candidate)
+        state = _remembering(last, Serving().promoted(wanted, manifest_sha256, candidate))
         return self._told(loaded, copied, before, self._make_live(state, before), {})
 
     def everything(self) -> Restored:
         """Restore all that a backup of the whole collection holds, serving.json last.
 
-        What is there and sound stays. A trial that was under way is not taken up again. Raises as `release`.
+        What is there and sound stays. The live release and the one on standby are opened as a reader does; a trial that
+        was under way is not taken up again. Raises as `release`, and `ReleaseRefused` when the release to make live was
+        withdrawn since the backup.
         """
         check_apart(self.source, self.target)
         made = index.of_collection(self.source)
         state = made.state.without_trial() if made.state.shift else made.state
         before = self._standing(made.release_id)
+        last = max(made.state, last_record(self.target, self.source), key=lambda one: one.generation)
+        if self._goes_live(before) and made.release_id in last.withdrawn:
+            raise ReleaseRefused(
+                f"release {made.release_id}, the live one of the backup in {self.source.url}, was withdrawn since "
+                f"({last.withdrawn[made.release_id].why}). Bring the objects back with --all --add, then name the "
+                f"release that is to serve: slipway restore --release <id>"
+            )
         damaged: dict[str, str] = {}
         copied = copy_everything(Copying(self.source, self.target, self.scratch, repair=True), damaged)
         for slot in state.named.values():
             check_whole(self.target, slot.release_id, slot.manifest_sha256)
+        if state.standby_release:
+            self._opened(state.standby_release.release_id)
         loaded, _ = self._opened(made.release_id)
-        return self._told(loaded, copied, before, self._make_live(state, before), damaged)
+        return self._told(loaded, copied, before, self._make_live(_remembering(last, state), before), damaged)
 
-    def _chosen(self, release_id: str | None) -> tuple[str, str | None]:
+    def _chosen(self, release_id: str | None, last: Serving) -> tuple[str, str | None]:
         """The release to restore, and its manifest's sum where the backup's index or audit trail knows it."""
         if release_id is None:
-            found = index.newest(self.source)
+            found = index.newest(self.source, last.withdrawn)
             return found.release_id, found.manifest_sha256
         if made := index.find(self.source, release_id):
             return release_id, made.manifest_sha256
@@ -137,14 +148,18 @@ class Restoring:
         with _folder(self.scratch) as cache:
             return load_release(self.target, release_id, cache, manifest_sha256, self.trusted), manifest_sha256
 
+    def _goes_live(self, before: Serving | Lost) -> bool:
+        """Whether this restore is to write serving.json: nothing serves, and not only objects are wanted."""
+        return not self.add and (isinstance(before, Lost) or before.live_release is None)
+
     def _make_live(self, state: Serving, before: Serving | Lost) -> Serving | None:
         """Write serving.json where there is none that serves; None where it stays as it is."""
-        if self.add or (isinstance(before, Serving) and before.live_release is not None):
+        if not self._goes_live(before):
             return None
         if not has_other_history(self.source, self.target):
             copy_audit(self.source, self.target)
         version = before.version if isinstance(before, Lost) else None
-        above = max(newest_generation(self.target), newest_generation(self.source))
+        above = newest_generation(self.target, self.source)
         return put_back(self.target, state, Change(ACTION, self.who, self.why), version, above)
 
     def _told(
@@ -168,6 +183,14 @@ class Restoring:
             bytes=copied.bytes,
             damaged=damaged,
         )
+
+
+def _remembering(last: Serving, state: Serving) -> Serving:
+    """The state to make live, with what the newest known one says of withdrawn releases and of those being removed."""
+    live = state.live_release.release_id if state.live_release else None
+    withdrawn = {name: one for name, one in last.withdrawn.items() if name != live}
+    retired = {name: began for name, began in last.retired.items() if name not in state.named}
+    return replace(state, withdrawn=withdrawn, retired=retired)
 
 
 @contextmanager

@@ -20,14 +20,15 @@ from slipway.cli.options import COLLECTIONS, JSON, NAME, STORE, collection_url
 def audit(collection: str, collections: str | None, store: str | None, last: int, as_json: bool) -> None:
     """Say who changed what serves of COLLECTION, when, why, from which run, and from which release to which.
 
-    Each change of serving.json is a record that is written once. Oldest first.
+    Each change of serving.json is a record that is written once. Oldest first. A record that cannot be read is told
+    with its generation and why.
     """
     with guarded(as_json) as output:
         from slipway.pointer import audit_trail
         from slipway.storage import open_store
 
-        changes = audit_trail(open_store(collection_url(collection, collections, store)))
-        output.write({"collection": collection, "changes": changes[-last:]}, trail)
+        changes = audit_trail(open_store(collection_url(collection, collections, store)), last)
+        output.write({"collection": collection, "changes": changes}, trail)
 
 
 def trail(found: dict[str, Any]) -> str:
@@ -37,6 +38,8 @@ def trail(found: dict[str, Any]) -> str:
 
 
 def _line(change: dict[str, Any]) -> str:
+    if "unreadable" in change:
+        return f"{change['generation']:>6}  damaged: {change['unreadable']}"
     made = change["changed"] or {}
     left, reached = made.get("from_release") or "nothing", made.get("to_release") or "nothing"
     share = f" at {change['shift']['percent']} %" if change.get("shift") else ""

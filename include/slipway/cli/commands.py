@@ -223,11 +223,14 @@ def rollback(
 ) -> None:
     """Make COLLECTION's former release live again: one swap, nothing is rebuilt.
 
-    The release that is left is marked as withdrawn, so that the next nightly run does not bring it back unchanged.
+    The release that is left is marked as withdrawn, so that the next nightly run does not bring it back unchanged;
+    with --to a withdrawn or a newer release, it stays as it is, to go back to. Where SLIPWAY_PUBLIC_KEY is set, a
+    release without that key's signature is refused.
     """
     with guarded(as_json) as output:
         from slipway.rollback import outcome, roll_back
+        from slipway.signing import trusted_here
 
         objects = writable(collection, collections, store)
-        after = roll_back(objects, person(), reason, to)
-        output.write({"collection": collection, **outcome(objects, after)}, show.rolled_back)
+        after = roll_back(objects, person(), reason, to, trusted=trusted_here())
+        output.write({"collection": collection, **outcome(after)}, show.rolled_back)

@@ -36,4 +36,5 @@ def recovered(done: dict[str, Any]) -> str:
         f"{done['collection']}: release {done['live']} is live again (generation {done['generation']}, from "
         f"the record of generation {done['record']})"
     )
-    return "\n".join([line, *(f"  {note}" for note in done["notes"])])
+    wrong, *notes = done["notes"]
+    return "\n".join([line, f"  what was wrong: {wrong}", *(f"  {note}" for note in notes)])

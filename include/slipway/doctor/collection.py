@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
+from itertools import count
 from typing import TYPE_CHECKING
 
 from slipway import layout, signing
+from slipway.backup.backing_up import check_apart
 from slipway.config import AnySource
 from slipway.doctor.finding import Outcome, failed, passed, skipped, warned
 from slipway.doctor.store import probing, reachable
@@ -14,10 +16,12 @@ from slipway.errors import CorruptObject, UntrustedRelease
 from slipway.evaluation.golden import read_golden
 from slipway.lease import read_lease, wall_clock
 from slipway.pointer import audit_trail, read_serving
+from slipway.recover import Lost, sound_or_lost
 from slipway.run import Run
 from slipway.serving.loading import check_whole, read_release_manifest
 from slipway.signing import PUBLIC_KEY, SigningKey, Trusted, trusted_here
 from slipway.sources import open_reading
+from slipway.storage.base import ObjectStore
 from slipway.stores import backup_store
 
 if TYPE_CHECKING:
@@ -89,10 +93,7 @@ def backup(run: Run) -> Outcome:
     store = backup_store(run.collection)
     if store is None:
         return skipped("no backup is configured (release.backup)")
-    if store.url == run.store.url or store.url.startswith(f"{run.store.url}/"):
-        return failed(
-            f"the backup at {store.url} lies in the store that it is to survive", "name another release.backup"
-        )
+    check_apart(run.store, store)
     with probing(store) as probe:
         return reachable(probe)
 
@@ -110,21 +111,18 @@ def lease(run: Run, clock: Callable[[], datetime] = wall_clock) -> Outcome:
 
 def serving(run: Run) -> Outcome:
     """Whether serving.json and its audit trail can be read and agree, and every release that it names is whole."""
-    now, _ = read_serving(run.store)
-    recorded = _recorded(run)
+    _check_records(run)
+    now = sound_or_lost(run.store)
+    if isinstance(now, Lost):
+        return failed(now.why, "put the newest record of the audit trail back with slipway recover")
     if now.generation == 0:
         return skipped("nothing is released yet")
-    if recorded and recorded[-1] > now.generation:
-        return failed(
-            f"serving.json is at generation {now.generation}, the audit trail at {recorded[-1]}, which is newer",
-            "an older serving.json was put back: put the newest record back with slipway recover",
-        )
     for slot in now.named.values():
         check_whole(run.store, slot.release_id, slot.manifest_sha256)
-    missing = sorted(set(range(1, now.generation)) - set(recorded))
-    if missing:
+    first = _first_unrecorded(run.store)
+    if first < now.generation:
         return warned(
-            f"the audit trail lacks {len(missing)} of {now.generation} changes, the first being {missing[0]}",
+            f"the audit trail lacks change {first} of {now.generation}, and maybe later ones",
             "somebody deleted records of audit/; restore them from a backup of the store",
         )
     assert now.live_release is not None
@@ -132,11 +130,15 @@ def serving(run: Run) -> Outcome:
     return passed(f"{now.live_release.release_id} is live, generation {now.generation}{shift}; every release is whole")
 
 
-def _recorded(run: Run) -> list[int]:
-    """The generations of the audit trail. Raises `CorruptObject`."""
-    try:
-        return [int(record["generation"]) for record in audit_trail(run.store)]
-    except (ValueError, TypeError, KeyError) as error:
-        raise CorruptObject(
-            f"a record of {layout.AUDIT} in {run.store.url} cannot be read ({type(error).__name__}); restore it"
-        ) from error
+def _first_unrecorded(store: ObjectStore) -> int:
+    """The first generation without an audit record, asked for after the state was read: all before that have one."""
+    keys = {info.key for info in store.list(layout.AUDIT)}
+    return next(generation for generation in count(1) if layout.audit(generation) not in keys)
+
+
+def _check_records(run: Run) -> None:
+    """Raise `CorruptObject` where a record of the audit trail cannot be read."""
+    trail = audit_trail(run.store)
+    damaged = next((one["unreadable"] for one in trail if "unreadable" in one), None)
+    if damaged:
+        raise CorruptObject(f"{damaged}; restore it from a backup of {run.store.url}")

@@ -14,6 +14,7 @@ from slipway.manifest import fetch
 from slipway.pointer import Slot, read_serving
 from slipway.run import Run
 from slipway.serving.loading import read_release_manifest
+from slipway.signing import trusted_here
 
 if TYPE_CHECKING:
     from slipway.encoders.base import TextEncoder, Vectors
@@ -52,7 +53,7 @@ def _unsound(encoder: TextEncoder) -> str:
 
 
 def _compared(run: Run, encoder: TextEncoder, live: Slot) -> Outcome:
-    release = read_release_manifest(run.store, live.release_id, live.manifest_sha256)
+    release = read_release_manifest(run.store, live.release_id, live.manifest_sha256, trusted_here())
     both = f"release {live.release_id} was built by {release.facts['encoder']}, the model here is {encoder.fingerprint}"
     if release.facts["encoder"] != encoder.fingerprint:
         return failed(both, _INSTALL)

@@ -99,10 +99,18 @@ def _failure(error: Exception) -> Outcome:
     if isinstance(error, SlipwayError):
         return failed(f"{type(error).__name__}: {error}", f"mend what the message names, {_AGAIN}")
     if isinstance(error, OSError):
-        return failed(f"{type(error).__name__}: {error}", f"mend what the machine reports, {_AGAIN}")
+        return failed(_reported(error), f"mend what the machine reports, {_AGAIN}")
     return failed(  # without the message: a library's may quote a password
         f"{type(error).__name__} at {_where(error)}", "this is a fault of Slipway or of a library: report it"
     )
+
+
+def _reported(error: OSError) -> str:
+    """What the system says, and of which file. Not the message: a library's may quote a URL with its password."""
+    said = f"{error.strerror} ({error.filename})" if isinstance(error.filename, str) else str(error.strerror)
+    if error.errno is None or "://" in said:
+        return f"{type(error).__name__} at {_where(error)}"
+    return f"{type(error).__name__}: {said}"
 
 
 def _where(error: Exception) -> str:

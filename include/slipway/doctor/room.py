@@ -16,9 +16,11 @@ from slipway.pointer import read_serving
 from slipway.run import Run
 from slipway.serving.cache import default_cache
 from slipway.serving.loading import read_release_manifest
+from slipway.signing import trusted_here
 
 SPARE = 1.5  # times what is needed; with less there is a warning
 LEAST_DISK = 1 << 30
+CACHED = 4  # releases in a reader's cache: live, standby, on trial, and one that no reader has held for a day
 _LOADED = (artifact.INDEX, artifact.ROWS, artifact.DOCUMENTS)
 
 
@@ -56,7 +58,7 @@ def need_of(run: Run) -> Need | None:
 def _newest(run: Run) -> Manifest | None:
     live = read_serving(run.store)[0].live_release
     if live is not None:
-        return read_release_manifest(run.store, live.release_id, live.manifest_sha256)
+        return read_release_manifest(run.store, live.release_id, live.manifest_sha256, trusted_here())
     sealed = [info for info in run.store.list("candidates/") if info.key.endswith(f"/{MANIFEST}")]
     newest = max(sealed, key=lambda info: info.modified_at, default=None)
     return load(run.store, newest.key.removesuffix(f"/{MANIFEST}")) if newest else None
@@ -93,11 +95,11 @@ def scratch_disk(need: Need | None, left: Callable[[Path], int] = disk_left) -> 
 
 
 def cache_disk(need: Need | None, left: Callable[[Path], int] = disk_left) -> Outcome:
-    """Whether a reader's cache takes the old and the new release, where the store is not a folder."""
+    """Whether a reader's cache takes the releases of a day, where the store is not a folder."""
     if need is not None and not need.remote:
         return skipped("the store is a folder: readers map its files where they are")
     folder = default_cache()
-    wanted = max(LEAST_DISK, need.swap if need else 0)
+    wanted = max(LEAST_DISK, CACHED * need.release if need else 0)
     free = left(folder)
     return _judged(free, wanted, _disk(folder, free, wanted), "free some space, or set SLIPWAY_CACHE to a larger disk")
 

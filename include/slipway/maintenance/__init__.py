@@ -106,7 +106,7 @@ def maintain(
 
     sweep = Sweep(run.store, moment, settings.keep_days, check, dry_run)
     orphans = sweep.orphans(found, kept)  # first, as it may still find a manifest that cannot be read
-    removed = [*sweep.unneeded(found, kept), orphans, sweep.unfinished()]
+    removed = [*sweep.unneeded(found, kept), orphans, sweep.unfinished(), sweep.silent()]
     compacted = [
         Compaction(run.store, encoder, wanted if encoder in in_use else unused, before, run.scratch, check).run(
             dry_run=dry_run

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 
-from slipway.layout import CLOCK, DOCTOR, SIGNATURE
+from slipway.acknowledgement import heard, store_time
+from slipway.layout import CLOCK, DOCTOR, READERS, SIGNATURE, reader
 from slipway.maintenance.places import Check, Place, delete_place
 from slipway.maintenance.survey import Survey
 from slipway.manifest import load
@@ -26,9 +27,11 @@ WHY = {
     "snapshots": "no release, checkpoint or run that is kept is built on them",
     "documents": "older than {days} days; made again where they are needed",
 }
-ORPHANS, UNFINISHED = "orphans", "unfinished writes"
+ORPHANS, UNFINISHED, SILENT = "orphans", "unfinished writes", "silent readers"
+SILENT_AGE = timedelta(days=7)  # after a reader has missed its renewals: one that was only cut off is back by then
 WHY_ORPHANS = "named by no manifest: left by stages that were killed more than {hours:.0f} hours ago"
 WHY_UNFINISHED = "left by writes that were killed more than {hours:.0f} hours ago"
+WHY_SILENT = f"acknowledgements of readers that are silent for more than {SILENT_AGE.days} days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,7 @@ class Sweep:
         unnamed = (info for place in places for info in self._unnamed(place))
         trials = (info for prefix in (CLOCK, DOCTOR) for info in self.store.list(prefix))
         lost = [info for info in chain(unnamed, trials) if info.modified_at < self._since]
-        if not self.dry_run:
-            for info in lost:
-                self.check()
-                self.store.delete(info.key)
-        return Removed(ORPHANS, self._said(WHY_ORPHANS), 0, len(lost), sum(info.size_bytes for info in lost))
+        return self._gone(ORPHANS, self._said(WHY_ORPHANS), lost)
 
     def unfinished(self) -> Removed:
         """Remove what the store keeps of writes that were killed."""
@@ -85,6 +84,28 @@ class Sweep:
                 self.check()
                 abandoned.discard()
         return Removed(UNFINISHED, self._said(WHY_UNFINISHED), 0, objects, size)
+
+    def silent(self) -> Removed:
+        """Remove the acknowledgements of readers that are long dead. A new pod has a new name, so these pile up.
+
+        Times are the store's; a dry run, which writes nothing, takes `now`. One that cannot be read says not how often
+        it is renewed, and stays.
+        """
+        found = heard(self.store)[0]
+        if not found:
+            return self._gone(SILENT, WHY_SILENT, [])
+        now = self.now if self.dry_run else store_time(self.store)
+        keys = {reader(one.said.reader) for one in found if one.is_silent(now - SILENT_AGE)}
+        old = [info for info in self.store.list(READERS) if now - info.modified_at > SILENT_AGE]  # not renewed since
+        return self._gone(SILENT, WHY_SILENT, [info for info in old if info.key in keys])
+
+    def _gone(self, kind: str, why: str, lost: Sequence[ObjectInfo]) -> Removed:
+        """Remove single objects."""
+        if not self.dry_run:
+            for info in lost:
+                self.check()
+                self.store.delete(info.key)
+        return Removed(kind, why, 0, len(lost), sum(info.size_bytes for info in lost))
 
     @property
     def _since(self) -> datetime:

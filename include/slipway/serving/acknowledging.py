@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from slipway import __version__
-from slipway.acknowledgement import Acknowledgement, publish, withdraw
+from slipway.acknowledgement import Acknowledgement, check_name, publish, withdraw
 from slipway.index.written import faiss_version
 from slipway.serving.metrics import Troubles
 from slipway.storage.base import ObjectStore
@@ -72,7 +72,12 @@ def versions() -> dict[str, str]:
     return {"slipway": __version__, "faiss": faiss_version(), "python": platform.python_version()}
 
 
-def default_name() -> str:
-    """A name that no other reader has: host, process, and four hex digits."""
+def unique_name(given: str | None = None) -> str:
+    """A name that no other reader has: what was given, else host and process, and eight hex digits.
+
+    So the readers of many processes may be given one name, and none writes over or removes what another says of itself.
+    Raises `InputError` for a name that no reader can have.
+    """
     host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-")[:90] or "reader"
-    return f"{host}-{os.getpid()}-{secrets.token_hex(2)}"
+    base = f"{host}-{os.getpid()}" if given is None else given
+    return check_name(f"{base}-{secrets.token_hex(4)}")

@@ -34,10 +34,9 @@ def default_cache() -> Path:
     return Path(os.environ.get("SLIPWAY_CACHE") or f"{base}/slipway").expanduser()
 
 
-def folder_of(base: Path, url: str) -> Path:
-    """The folder of the collection at `url`; those of two stores never mix, though they be called the same."""
-    name = url.removesuffix("/").rsplit("/", 1)[-1]
-    return base / name / fingerprint(url.removesuffix("/"))[:8]
+def folder_of(base: Path, store: ObjectStore) -> Path:
+    """The folder of the collection in `store`; those of two stores never mix, though they be called the same."""
+    return base / store.url.rsplit("/", 1)[-1] / fingerprint(store.identity)[:8]
 
 
 def is_remote(store: ObjectStore) -> bool:
@@ -94,10 +93,11 @@ class Cache:
         with self._locked(fcntl.LOCK_SH):
             yield
 
-    def evict(self, keep: Collection[str]) -> list[str]:
+    def evict(self, keep: Collection[str]) -> list[str] | None:
         """Remove the releases that are not in `keep` and that no reader held for a day, and what killed downloads left.
 
-        Returns the ids of those removed: none while another process is loading. Raises `StoreDenied`.
+        Returns the ids of those removed; None while another process is loading: nothing was looked at then. Raises
+        `StoreDenied`.
         """
         if not (self.folder / layout.RELEASES).is_dir():
             return []
@@ -105,7 +105,7 @@ class Cache:
             with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
                 return self._evict(keep)
         except BlockingIOError:
-            return []
+            return None
 
     def _evict(self, keep: Collection[str]) -> list[str]:
         with os_errors_explained("cannot tidy up the cache", self.folder):

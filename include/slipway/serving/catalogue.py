@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from slipway import layout
 from slipway.errors import CorruptObject, ObjectMissing
 from slipway.manifest import MANIFEST, Manifest, find
-from slipway.pointer import Serving, read_serving
+from slipway.pointer import Serving, read_serving, records
 from slipway.serving.loading import read_release_manifest
 from slipway.storage.base import ObjectStore
 
@@ -50,14 +50,18 @@ def manifest_sums(store: ObjectStore, wanted: Collection[str]) -> dict[str, str]
     A release that never stood in a slot is not among them. Records that cannot be read are passed over.
     """
     sums: dict[str, str] = {}
-    keys = sorted((info.key for info in store.list(layout.AUDIT)), reverse=True)
-    for key in (layout.SERVING, *keys):
+    for state in _states(store):
+        sums |= {one: state.named[one].manifest_sha256 for one in set(wanted).intersection(state.named) - set(sums)}
         if set(wanted) <= set(sums):
             break
-        with suppress(CorruptObject, ObjectMissing):
-            named = Serving.from_json(store.read(key).body).named
-            sums |= {one: named[one].manifest_sha256 for one in set(wanted).intersection(named) - set(sums)}
     return sums
+
+
+def _states(store: ObjectStore) -> Iterator[Serving]:
+    """serving.json, then the audit trail backwards, as far as they can be read."""
+    with suppress(CorruptObject, ObjectMissing):
+        yield Serving.from_json(store.read(layout.SERVING).body)
+    yield from (state for _, state in records(store) if isinstance(state, Serving))
 
 
 def _entry(store: ObjectStore, release_id: str, serving: Serving, sizes: Mapping[str, int]) -> dict[str, Any] | None:

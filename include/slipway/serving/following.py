@@ -209,8 +209,8 @@ class Following:
             is_new = self._settled != (wanted.generation, wanted.nonce)
             if is_new and self.pointer.is_confirmed and _of([served.live], wanted.live_release):
                 self.pointer.remember(self._cache)
-                self._cache.evict(holds | set(wanted.named))
-                self._settled = (wanted.generation, wanted.nonce)
+                if self._cache.evict(holds | set(wanted.named)) is not None:
+                    self._settled = (wanted.generation, wanted.nonce)
 
     def _open_kept(self, error: Exception) -> None:
         """Serve the release that was live when the store was last heard. Raises `StoreUnreachable` where that fails."""

@@ -81,7 +81,7 @@ class Held:
         not counted.
         """
         try:
-            if not isinstance(queries, np.ndarray):
+            if not isinstance(queries, np.ndarray) and queries:
                 self.get_ready_for_text()
             started = time.perf_counter()
             hits = self.loaded.searcher.search(self._vectors(queries), k, where)
@@ -89,11 +89,16 @@ class Held:
             if not is_callers_own(error):
                 self._tally.failed(len(queries), error)
             raise
-        self._tally.answered(len(queries), time.perf_counter() - started)
+        if hits:  # else nothing was asked
+            self._tally.answered(len(queries), time.perf_counter() - started)
         return hits
 
     def _vectors(self, queries: Queries) -> npt.NDArray[np.float32]:
-        return queries if isinstance(queries, np.ndarray) else self.get_ready_for_text().encode_queries(queries)
+        if isinstance(queries, np.ndarray):
+            return queries
+        if not queries:  # which needs no encoder
+            return np.empty((0, self.loaded.searcher.dimension), np.float32)
+        return self.get_ready_for_text().encode_queries(queries)
 
     def blame(self, queries: int, error: Exception) -> None:
         """Count an error that looked like the caller's own, and was not."""

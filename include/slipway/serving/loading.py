@@ -141,14 +141,23 @@ def read_release_manifest(
 
     Raises `ObjectMissing`, `CorruptObject`, `UntrustedRelease`.
     """
+    body = read_manifest_body(store, release_id, manifest_sha256)
+    if trusted is not None:
+        signing.check(store, release_id, body, trusted)
+    return Manifest.from_json(body, manifest_key(release_id))
+
+
+def read_manifest_body(store: ObjectStore, release_id: str, manifest_sha256: str | None = None) -> bytes:
+    """The bytes of a release's manifest, their SHA-256 compared with what serving.json or one of its records says.
+
+    Raises `ObjectMissing` and `CorruptObject`.
+    """
     key = manifest_key(release_id)
     body = store.read(key).body
     actual = hashlib.sha256(body).hexdigest()
     if manifest_sha256 is not None and actual != manifest_sha256:
         raise CorruptObject(f"{key} has SHA-256 {actual}, {layout.SERVING} says {manifest_sha256}; restore it")
-    if trusted is not None:
-        signing.check(store, release_id, body, trusted)
-    return Manifest.from_json(body, key)
+    return body
 
 
 def manifest_key(release_id: str) -> str:
@@ -167,7 +176,7 @@ class Whole:
 def check_whole(store: ObjectStore, release_id: str, manifest_sha256: str | None = None) -> Whole:
     """The release, if every object is in the store with its size; readers verify the objects' checksums.
 
-    `manifest_sha256` is what serving.json says of it, where it stands there. Raises `ReleaseRefused` when it is not
+    `manifest_sha256` is what serving.json or one of its records says of it. Raises `ReleaseRefused` when it is not
     whole, and `CorruptObject` when its manifest is not the one that was sealed.
     """
     sizes = {info.key: info.size_bytes for info in store.list(f"{layout.release(release_id)}/")}
@@ -175,11 +184,12 @@ def check_whole(store: ObjectStore, release_id: str, manifest_sha256: str | None
         raise ReleaseRefused(f"there is no release {release_id}; see slipway releases")
     if manifest_key(release_id) not in sizes:
         raise ReleaseRefused(f"release {release_id} is not whole: it has no manifest, as its run was cut short")
-    manifest = read_release_manifest(store, release_id, manifest_sha256)
+    body = read_manifest_body(store, release_id, manifest_sha256)
+    manifest = Manifest.from_json(body, manifest_key(release_id))
     for sealed in manifest.objects:
         if sizes.get(sealed.key) != sealed.size_bytes:
             raise ReleaseRefused(f"release {release_id} is not whole: {sealed.key} is missing or cut short")
-    return Whole(manifest, manifest_sha256 or manifest_sum(store, release_id))
+    return Whole(manifest, hashlib.sha256(body).hexdigest())
 
 
 def manifest_sum(store: ObjectStore, release_id: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slipway import layout
-from slipway.errors import CorruptObject, ObjectMissing, StaleRead
+from slipway.errors import CorruptObject, ObjectMissing, ReleaseRefused, StaleRead
 from slipway.pointer import Serving, read_serving
 from slipway.serving.cache import Cache, is_remote
 from slipway.storage.base import ObjectStore
@@ -48,10 +48,24 @@ class Pointer:
             cache.keep(layout.SERVING, self.serving.to_json())
 
     def recall(self, cache: Cache) -> Serving:
-        """The state that was kept last, for use while the store does not answer. Raises `ObjectMissing`."""
+        """The state that was kept last, for use while the store does not answer.
+
+        What the store itself has said meanwhile stays what was seen. Raises `ObjectMissing`, and `ReleaseRefused` when
+        that withdrew the release which was live in the kept state.
+        """
         kept = Serving.from_json(cache.as_store().read(layout.SERVING).body)
-        self.serving, self._version, self.is_confirmed = kept, None, False
+        if self.serving is not None and self.is_confirmed:
+            _check_not_withdrawn(kept, self.serving)
+        else:
+            self.serving, self._version = kept, None
         return kept
+
+
+def _check_not_withdrawn(kept: Serving, seen: Serving) -> None:
+    live = kept.live_release
+    withdrawn = seen.withdrawn.get(live.release_id) if live else None
+    if live and withdrawn:
+        raise ReleaseRefused(f"release {live.release_id} was withdrawn meanwhile: {withdrawn.why}")
 
 
 def _check_not_older(found: Serving, seen: Serving) -> None:

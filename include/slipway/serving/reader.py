@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slipway.acknowledgement import Acknowledgement, check_name
+from slipway.acknowledgement import Acknowledgement
 from slipway.errors import InputError
-from slipway.serving.acknowledging import LEAST_SECONDS, Acknowledging, default_name
+from slipway.serving.acknowledging import LEAST_SECONDS, Acknowledging, unique_name
 from slipway.serving.cache import Cache, default_cache, folder_of
 from slipway.serving.following import Following
 from slipway.serving.forks import abandon_in_children
@@ -57,7 +57,7 @@ class Reader:
         self._pinned = release_id
         self._repeating: list[Repeating] = []
         self._closed = ""  # or why
-        acknowledged_as = check_name(name or default_name()) if follow is not None and acknowledge else None
+        acknowledged_as = unique_name(name) if follow is not None and acknowledge else None
         if release_id is not None:
             self._following.open_pinned(release_id)
         else:
@@ -225,19 +225,19 @@ def open_reader(
     """A reader of the collection at `url` (`<store root>/<collection>`), on its live release or on a given one.
 
     `follow`: look every so many seconds for what is released, on a thread of its own, and load it there. A reader that
-    follows publishes acknowledgements under its `name`, unless `acknowledge` is False: see slipway.acknowledgement.
-    Without `follow` it stays with what it opened until `refresh`. `cache` (default: SLIPWAY_CACHE) keeps releases of
-    remote stores; where the store does not answer, the release that was live last is opened from there. `public_key`
-    (else SLIPWAY_PUBLIC_KEY) is base64, or several with commas between: only releases that one of them signed are
-    served then. `encryption` goes with the acknowledgements that are written to S3, as `release.encryption` of the
-    collection file does with what runs write there.
+    follows publishes acknowledgements (see slipway.acknowledgement) under its `name`, to which eight hex digits are
+    added so that it is unique, unless `acknowledge` is False. Without `follow` it stays with what it opened until
+    `refresh`. `cache` (default: SLIPWAY_CACHE) keeps releases of remote stores; where the store does not answer, the
+    release that was live last is opened from there. `public_key` (else SLIPWAY_PUBLIC_KEY) is base64, or several with
+    commas between: only releases that one of them signed are served then. `encryption` goes with the acknowledgements
+    that are written to S3, as `release.encryption` of the collection file does with what runs write there.
 
     Raises `ReleaseRefused` when nothing is released, `UntrustedRelease`, `CorruptObject`, `ObjectMissing`,
     `StoreUnreachable`, and `InputError`.
     """
     trusted = trusted_here(public_key)
     store = open_store(url, encryption=encryption)
-    folder = folder_of(Path(cache or default_cache()), store.url)
+    folder = folder_of(Path(cache or default_cache()), store)
     return Reader(store, folder, release_id, follow=follow, name=name, acknowledge=acknowledge, trusted=trusted)
 
 

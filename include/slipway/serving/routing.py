@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from slipway.errors import InputError
 from slipway.serving.held import Held, Queries, is_callers_own
 from slipway.serving.searcher import Hit
 
@@ -36,7 +37,11 @@ class Served:
     def search(
         self, queries: Queries, k: int, key: str | bytes | None, where: Mapping[str, Any] | None = None
     ) -> list[list[Hit]]:
-        """The answers of one release to all queries. A trial that fails fails no request: the live release answers."""
+        """The answers of one release to all queries. A trial that fails fails no request: the live release answers.
+
+        Raises `InputError` for a key that is none, whether or not anything is on trial: a caller learns of it at once.
+        """
+        _check_key(key)
         chosen = self._chosen(queries, key)
         if chosen is self.live:
             return chosen.search(queries, k, where)
@@ -66,6 +71,11 @@ def is_in_share(trial: str, key: str | bytes, percent: int) -> bool:
     body = key.encode(errors="surrogatepass") if isinstance(key, str) else key
     digest = hashlib.blake2b(trial.encode() + b"\0" + body, digest_size=8).digest()
     return int.from_bytes(digest) % _PLACES < percent * (_PLACES // 100)
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str | bytes | None):
+        raise InputError(f"key is {key!r}, a {type(key).__name__}; expected a text or bytes, such as str({key!r})")
 
 
 def _first(queries: Queries) -> str | bytes:

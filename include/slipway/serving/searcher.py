@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,9 @@ class Searcher:
         the index has no more to give.
         """
         queries = self.checked(vectors)
-        if k < 1:
-            raise InputError(f"k must be at least 1, got {k}")
+        k = _checked_k(k)
+        if where is not None and not isinstance(where, Mapping):
+            raise InputError(f"where is {where!r}; expected a mapping of metadata fields, such as {{'year': 2020}}")
         matching = self.filters.matching(where) if where else None
         most = self.vectors if matching is None else matching.selection.count
         wanted = min(most, self.rows_asked(k))
@@ -175,6 +177,14 @@ class Searcher:
             snippet(document["text"][start:end]),
             _metadata(document["metadata"], document["document_id"]),
         )
+
+
+def _checked_k(k: object) -> int:
+    if not isinstance(k, Integral) or isinstance(k, bool):
+        raise InputError(f"k must be a whole number, got {k!r}")
+    if k < 1:
+        raise InputError(f"k must be at least 1, got {k}")
+    return int(k)
 
 
 def _metadata(text: str, document_id: str) -> dict[str, Any]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from slipway import checkpoint, layout, signing
-from slipway.errors import GateRefused, ReleaseRefused
+from slipway.errors import GateRefused, ReleaseRefused, SlipwayError, UntrustedRelease
 from slipway.evaluation.gates import Verdict
 from slipway.index import artifact
-from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint
-from slipway.pointer import Change, Serving, read_serving, swap_serving
-from slipway.rollout import SHIFT, TAKE_BACK, Offer, Pace, Rollout, Step
+from slipway.manifest import Draft, Manifest, find, fingerprint
+from slipway.pointer import Change, Serving, Slot, read_serving, swap_serving
+from slipway.rollout import SHIFT, TAKE_BACK, Offer, Pace, Rollout, Step, check_same
 from slipway.run import Run
-from slipway.serving.loading import load_release, manifest_sum
+from slipway.serving.loading import load_release, manifest_key, read_manifest_body
+from slipway.signing import Trusted
 
 RELEASE = "release"
+_OF_ITS_RUN = ("gates", "run_id")  # facts that tell of the run that sealed it, and not of what it is made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ def release(
     serving, _ = read_serving(run.store)
     mine = _changed_by(serving, run)
     if serving.live_release and serving.live_release.release_id == release_id:
-        sign_release(run, release_id)  # where signing was turned on after it had gone live
+        _sign_live(run, serving.live_release, candidate, evaluation)
         was_swapped = mine and serving.changed is not None and serving.changed.action == RELEASE
         reason = f"live in slot {serving.live}" if was_swapped else "nothing changed: the candidate is the live release"
         return Released(was_swapped, release_id, serving.generation, reason)
@@ -64,8 +69,12 @@ def release(
     if not mine:
         _check_generation(serving, generation)
     seal_release(run, release_id, candidate, evaluation, verdict)
-    sign_release(run, release_id)
-    offer = Offer(release_id, _read_back(run, release_id), candidate.place)
+    body = _vouched_for(run, release_id, candidate, evaluation, serving.named.get(release_id))
+    key = signing.key_of(run)
+    if key:
+        signing.sign(run.store, release_id, body, key)
+    offer = Offer(release_id, hashlib.sha256(body).hexdigest(), candidate.place)
+    _read_back(run, release_id, offer.manifest_sha256, key.trusted if key else None)
     start = checkpoint.started(run)
     change = Change(RELEASE, who, why, run.run_id, start.allowed if start else ())
     return _launch(run, offer, change, serving, pace)
@@ -74,25 +83,32 @@ def release(
 def _launch(run: Run, offer: Offer, change: Change, begun: Serving, pace: Pace | None) -> Released:
     """Shift as the collection says, and swap the release live."""
     steps: tuple[Step, ...] = ()
+    rollout = Rollout(run.store, run.collection.release, offer, change, pace)
     if run.collection.release.shift and begun.live_release:
-        begun, steps = Rollout(run.store, run.collection.release, offer, change, pace).shift(begun)
+        begun, steps = rollout.shift(begun)
 
     def swap(now: Serving) -> Serving:
-        _check_generation(now, begun.generation)  # which a rollback moves on, too
+        if steps:
+            check_same(now, begun)
+        else:
+            _check_generation(now, begun.generation)  # which a rollback moves on, too
         return now.promoted(offer.release_id, offer.manifest_sha256, offer.candidate)
 
-    after = swap_serving(run.store, change, swap)
+    try:
+        after = swap_serving(run.store, change, swap)
+    except SlipwayError:
+        if steps:
+            rollout.abandon()
+        raise
     shift = tuple(asdict(step) for step in steps)
     return Released(True, offer.release_id, after.generation, f"live in slot {after.live}", shift)
 
 
-def _read_back(run: Run, release_id: str) -> str:
-    """Load the release as a reader would, from the store and not from a former attempt's files. Its manifest's sum."""
+def _read_back(run: Run, release_id: str, manifest_sha256: str, trusted: Trusted | None = None) -> None:
+    """Load the release as a reader would, from the store and not from a former attempt's files."""
     run.scratch.mkdir(parents=True, exist_ok=True)
-    manifest_sha256 = manifest_sum(run.store, release_id)
     with tempfile.TemporaryDirectory(prefix="read-back-", dir=run.scratch) as cache:
-        load_release(run.store, release_id, Path(cache), manifest_sha256, _own_key(run))
-    return manifest_sha256
+        load_release(run.store, release_id, Path(cache), manifest_sha256, trusted)
 
 
 def name_release(candidate: Manifest, evaluation: Manifest) -> str:
@@ -102,39 +118,75 @@ def name_release(candidate: Manifest, evaluation: Manifest) -> str:
 
 
 def seal_release(run: Run, release_id: str, candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> Manifest:
-    """Copy what a reader needs under one manifest; skipped when it is there already."""
+    """Copy what a reader needs under one manifest; skipped when one is there already, whatever that says."""
     place = layout.release(release_id)
     if sealed := find(run.store, place):
         return sealed
-    inputs = {"candidate": candidate.digest, "evaluation": evaluation.digest}
-    draft = Draft(run.store, place, "release", release_id, inputs)
+    draft = Draft(run.store, place, "release", release_id, _inputs(candidate, evaluation))
     for sealed_object in candidate.objects:
         draft.add_copy(sealed_object)
     draft.add_copy(evaluation.one(artifact.SMOKE))
-    kept = {name: evaluation.facts[name] for name in ("metrics", "parameters", "parameters_reason", "golden")}
-    facts = {
-        **candidate.facts,
-        **kept,
-        "gates": verdict.as_json(),
-        "collection": run.collection.name,
-        "run_id": run.run_id,
-    }
+    facts = {**_facts(run, candidate, evaluation), "gates": verdict.as_json(), "run_id": run.run_id}
     return draft.seal(dict(candidate.counts), facts)
 
 
-def sign_release(run: Run, release_id: str) -> None:
-    """Sign a sealed release with the collection's key, where it has one and the release is not signed yet.
+def _inputs(candidate: Manifest, evaluation: Manifest) -> dict[str, str]:
+    return {"candidate": candidate.digest, "evaluation": evaluation.digest}
 
-    Raises `ReleaseRefused` when another key signed it, and `InputError` when the key cannot be used.
+
+def _facts(run: Run, candidate: Manifest, evaluation: Manifest) -> dict[str, Any]:
+    kept = {name: evaluation.facts[name] for name in ("metrics", "parameters", "parameters_reason", "golden")}
+    return {**candidate.facts, **kept, "collection": run.collection.name}
+
+
+def _sign_live(run: Run, live: Slot, candidate: Manifest, evaluation: Manifest) -> None:
+    """Sign the live release with the collection's key, where it has one that has not signed it yet.
+
+    Somebody else may have altered it since it went live, so it is compared and read back as a new one is.
     """
-    if key := signing.key_of(run):
-        body = run.store.read(f"{layout.release(release_id)}/{MANIFEST}").body
-        signing.sign(run.store, release_id, body, key)
-
-
-def _own_key(run: Run) -> signing.Trusted | None:
     key = signing.key_of(run)
-    return signing.Trusted({key.key_id: key.public}) if key else None
+    if key is None:
+        return
+    body = read_manifest_body(run.store, live.release_id, live.manifest_sha256)
+    try:
+        signing.check(run.store, live.release_id, body, key.trusted)
+    except UntrustedRelease:
+        body = _vouched_for(run, live.release_id, candidate, evaluation, live)
+        _read_back(run, live.release_id, live.manifest_sha256)
+        signing.sign(run.store, live.release_id, body, key)
+
+
+def _vouched_for(
+    run: Run, release_id: str, candidate: Manifest, evaluation: Manifest, slot: Slot | None = None
+) -> bytes:
+    """The bytes of the release's manifest, once they are known to say what this run's candidate and evaluation give.
+
+    It may have been sealed by another run, or by somebody who may write to the store and nothing else. `slot` is where
+    serving.json names it. Raises `ReleaseRefused` and `CorruptObject`.
+    """
+    body = read_manifest_body(run.store, release_id, slot.manifest_sha256 if slot else None)
+    key = manifest_key(release_id)
+    sealed = Manifest.from_json(body, key)
+    found = _content(sealed, sealed.inputs, sealed.facts)
+    own = replace(candidate, objects=(*candidate.objects, evaluation.one(artifact.SMOKE)))
+    expected = _content(own, _inputs(candidate, evaluation), _facts(run, candidate, evaluation))
+    differs = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    if differs:
+        raise ReleaseRefused(
+            f"{key} is not what this run's candidate and evaluation give: {', '.join(differs)} differ. It was sealed "
+            f"with another evaluation (of another golden file, say), or somebody altered it; so it is neither signed "
+            f"nor released. Where {layout.SERVING} names it, restore it from a backup; otherwise delete {key} and the "
+            f"signature beside it, and run again: it is sealed anew"
+        )
+    return body
+
+
+def _content(made: Manifest, inputs: Mapping[str, str], facts: Mapping[str, Any]) -> dict[str, str]:
+    """What a release's manifest says of its content, by name, each value as JSON: that is how it is stored."""
+    objects = sorted([one.name, one.sha256, one.size_bytes] for one in made.objects)
+    of_content = {f"facts.{name}": value for name, value in facts.items() if name not in _OF_ITS_RUN}
+    values = {"inputs": inputs, "counts": made.counts, "objects": objects, **of_content}
+    return {name: json.dumps(value, sort_keys=True, default=dict) for name, value in values.items()}
 
 
 def _check(candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> None:

@@ -54,6 +54,11 @@ class ObjectStore(ABC):
     url: str
     """Where the store is, without secrets: "file:///…" or "s3://bucket/prefix"."""
 
+    @property
+    def identity(self) -> str:
+        """What no other store has, without secrets: the URL, and the service asked where a URL does not tell that."""
+        return self.url
+
     @abstractmethod
     def read(self, key: str) -> Versioned:
         """The whole of a small object. Raises `ObjectMissing`."""

@@ -68,7 +68,13 @@ class S3Store(ObjectStore):
         self._client = client or make_client(endpoint_url)
         self._encryption: dict[str, Any] = _checked_encryption(encryption or {})
         self._page_size = page_size
-        self._place = f"bucket {self._bucket!r} at {endpoint_of(self._client)}"
+        self._endpoint = endpoint_of(self._client)
+        self._place = f"bucket {self._bucket!r} at {self._endpoint}"
+
+    @property
+    def identity(self) -> str:
+        """See `ObjectStore.identity`: buckets of one name may be on several endpoints."""
+        return f"{self._endpoint.rstrip('/')} {self.url}"
 
     def read(self, key: str) -> Versioned:
         """See `ObjectStore.read`; the version is the ETag without its quotes."""

@@ -14,7 +14,7 @@ from slipway.config import collection_files, load_collection
 from slipway.errors import ConfigError, CorruptObject, ObjectMissing, SlipwayError, StoreDenied, TransientError
 from slipway.manifest import MANIFEST, Manifest, find
 from slipway.planned import numbers
-from slipway.pointer import Serving, read_serving
+from slipway.pointer import Change, Serving, read_record, read_serving
 from slipway.storage import open_store
 from slipway.storage.base import ObjectStore
 
@@ -99,10 +99,11 @@ def _changes(store: ObjectStore, serving: Serving) -> list[dict[str, Any]]:
     found = [_change(serving)]
     for generation in range(serving.generation - 1, max(0, serving.generation - LAST_CHANGES), -1):
         try:
-            body = store.read(layout.audit(generation)).body
+            found.append(_change(read_record(store, generation)))
         except ObjectMissing:
-            continue  # a record that retention removed
-        found.append(_change(Serving.from_json(body)))
+            continue  # slipway doctor tells of a gap
+        except CorruptObject as error:  # it hides no other
+            found.append(_change(Serving(generation, changed=Change("damaged record", "", str(error)))))
     return found
 
 

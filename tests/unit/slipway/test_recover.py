@@ -13,7 +13,7 @@ from slipway.acknowledgement import Acknowledgement
 from slipway.errors import CorruptObject, ReleaseRefused
 from slipway.manifest import MANIFEST, load
 from slipway.pointer import Change, Serving, audit_trail, read_serving, swap_serving
-from slipway.recover import newest_generation, recover
+from slipway.recover import BEYOND, newest_generation, recover
 from slipway.rollback import roll_back
 from slipway.run import Run
 from slipway.serving.pointing import Pointer
@@ -161,6 +161,50 @@ def test_what_readers_and_the_damaged_object_tell_counts_for_the_generation(run:
     run.store.put(layout.SERVING, b'{"schema": 2, "generation": 9}')
     assert newest_generation(run.store) == 9
     assert recover(run.store, "ann", "damaged").generation == 10
+
+
+def test_a_rollback_that_was_never_recorded_is_told_by_those_who_saw_it(run: Run, nights: list[str]) -> None:
+    assert isinstance(run.store, CrashingStore)
+    run.store.die_at_write_of(layout.audit(4), 0, landed=False)
+    with pytest.raises(Killed):
+        roll_back(run.store, "ann", "it poisons answers")
+    for name, generation, live in (("web-1", 4, nights[1]), ("web-2", 3, nights[2])):
+        acknowledgement.publish(run.store, Acknowledgement(name, "host", 1, "t", 60, generation=generation, live=live))
+    run.store.delete(layout.SERVING)
+    done = recover(run.store, "ann", "gone")
+    assert (done.live, done.record, done.generation) == (nights[2], 3, 5)
+    assert done.notes[-1] == (
+        f"generation 4 is known of, and 3 is put back: a change after it may have been a rollback, so see whether what "
+        f"is live now is meant to be (reader web-1 saw 4 and serves {nights[1]})"
+    )
+
+
+def test_that_nothing_newer_is_known_of_needs_no_note(run: Run, nights: list[str]) -> None:
+    run.store.delete(layout.SERVING)
+    assert not any("is known of" in note for note in recover(run.store, "ann", "gone").notes)
+
+
+def test_a_newer_change_that_no_reader_saw_is_told_all_the_same(run: Run, nights: list[str]) -> None:
+    run.store.put(layout.SERVING, b'{"schema": 2, "generation": 9}')
+    note = recover(run.store, "ann", "damaged").notes[-1]
+    assert note.startswith("generation 9 is known of, and 3 is put back")
+    assert note.endswith("(no reader tells what it saw)")
+
+
+def test_a_reader_that_is_far_beyond_all_records_is_not_believed(
+    run: Run, nights: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    now = datetime.now(UTC).isoformat()
+    said = Acknowledgement("web", "host", 1, now, 60, generation=3 + BEYOND, live=nights[2])
+    acknowledgement.publish(run.store, said)
+    assert newest_generation(run.store) == 3 + BEYOND
+    acknowledgement.publish(run.store, replace(said, generation=4 + BEYOND))
+    assert newest_generation(run.store) == 3
+    assert "of reader web is not counted" in caplog.text
+    empty = CrashingStore()  # whose readers are ahead of its records, but not of the other's
+    acknowledgement.publish(empty, replace(said, generation=3 + BEYOND))
+    assert newest_generation(empty) == 0
+    assert newest_generation(empty, run.store) == 3 + BEYOND
 
 
 def test_a_reader_that_saw_the_lost_state_follows_the_new_one(run: Run, nights: list[str]) -> None:

@@ -71,7 +71,7 @@ def test_a_readers_acknowledgements_are_encrypted_as_it_is_told(
     publish(a_run(store, tmp_path / "scratch"))
     settings = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/slipway"}
     with serving.open(store.url, cache=tmp_path / "cache", follow=3600, name="reader", encryption=settings):
-        assert store.exists("readers/reader.json")
+        assert [info.key[: len("readers/reader-")] for info in store.list("readers/")] == ["readers/reader-"]
         assert unencrypted(s3_server, bucket) == []
 
 

@@ -197,6 +197,16 @@ def test_a_missing_audit_record_is_left_out(viewer, pydocs):
     assert [change["generation"] for change in viewer.get("/api/releases/pydocs").json()["changes"]] == [2]
 
 
+def test_a_damaged_audit_record_hides_no_releases(viewer, pydocs):
+    for name in ("r1", "r2", "r3"):
+        release(pydocs, name)
+    pydocs.put(layout.audit(2), b"{half")
+    found = viewer.get("/api/releases/pydocs").json()
+    assert (found["error"], [change["generation"] for change in found["changes"]]) == (None, [3, 2, 1])
+    assert "audit/00000002.json cannot be read" in found["changes"][1]["why"]
+    assert "audit/00000002.json cannot be read" in viewer.get("/releases").text
+
+
 def test_run_ids_are_found_as_the_tasks_write_them(viewer, pydocs, known_runs):
     from slipway_airflow.runs import run_key
 

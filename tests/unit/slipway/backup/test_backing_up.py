@@ -4,13 +4,16 @@ from pathlib import Path
 import pytest
 
 from slipway import layout
-from slipway.backup import back_up, back_up_all, backups, newest
+from slipway.backup import Restoring, back_up, back_up_all, backups, newest
+from slipway.backup.backing_up import check_apart
 from slipway.errors import CorruptObject, InputError, ObjectMissing, ReleaseRefused, UntrustedRelease
 from slipway.manifest import MANIFEST, load
+from slipway.pins import list_pins, pin, unpin
 from slipway.pointer import Change, audit_trail, swap_serving
 from slipway.run import Run
 from slipway.serving.loading import check_whole, load_release
 from slipway.signing import Trusted, new_key, sign
+from slipway.storage import LocalStore
 from tests.support.crashing_store import CrashingStore, Killed
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import a_candidate, again, publish
@@ -129,6 +132,17 @@ def test_a_store_inside_the_other_and_another_collections_backup_are_refused(
         back_up(run.store, there, tmp_path)
 
 
+@pytest.mark.parametrize("inside", ["", "deeper"])
+def test_a_link_to_the_store_is_no_backup_of_it(inside: str, tmp_path: Path) -> None:
+    (tmp_path / "here" / inside).mkdir(parents=True)
+    (tmp_path / "there").symlink_to(tmp_path / "here" / inside)
+    here, there = LocalStore(tmp_path / "here"), LocalStore(tmp_path / "there")
+    for pair in ((here, there), (there, here), (here, there.scoped("docs"))):
+        with pytest.raises(InputError, match=r"not apart"):
+            check_apart(*pair)
+    check_apart(here, LocalStore(tmp_path / "here-too"))
+
+
 def test_before_the_first_release_there_is_nothing_to_back_up(run: Run, there: MemoryStore, tmp_path: Path) -> None:
     for copy in (back_up, back_up_all):
         with pytest.raises(ReleaseRefused, match=r"nothing is released"):
@@ -175,6 +189,19 @@ def test_a_changed_result_is_copied_again(run: Run, nights: list[str], there: Me
     run.store.put(key, b"2")
     back_up_all(run.store, there, tmp_path)
     assert there.read(key).body == b"2"
+
+
+def test_a_pin_that_was_removed_leaves_the_backup_too(
+    run: Run, nights: list[str], there: MemoryStore, tmp_path: Path
+) -> None:
+    pin(run.store, nights[0], "ann", "an audit")
+    pin(run.store, nights[1], "ann", "an audit")
+    back_up_all(run.store, there, tmp_path)
+    unpin(run.store, nights[0])
+    back_up_all(run.store, there, tmp_path)
+    wiped = empty_store("here")
+    Restoring(there, wiped, tmp_path, "ann", "it was lost").everything()
+    assert set(list_pins(wiped)) == {nights[1]}
 
 
 def test_a_damaged_output_is_told_and_keeps_nothing_else_from_being_copied(

@@ -15,7 +15,7 @@ from slipway.run import Run
 from slipway.serving.loading import check_whole, load_release
 from slipway.serving.pointing import Pointer
 from slipway.serving.reader import Reader
-from slipway.signing import Trusted, new_key
+from slipway.signing import Trusted, new_key, sign
 from slipway.storage.base import ObjectStore
 from tests.support.crashing_store import CrashingStore, Killed
 from tests.support.memory_store import MemoryStore
@@ -253,6 +253,19 @@ def test_a_trial_that_was_under_way_is_not_taken_up_again(
     assert (now.shift, live_of(wiped), set(now.named)) == (None, nights[1], set(nights))
 
 
+def test_a_standby_that_no_reader_trusts_is_found_before_it_is_needed(
+    run: Run, nights: list[str], there: MemoryStore, tmp_path: Path
+) -> None:
+    _, key = new_key()
+    back_up_all(run.store, there, tmp_path)
+    sign(there, nights[1], there.read(f"{layout.release(nights[1])}/{MANIFEST}").body, key)
+    trusted = Trusted({key.key_id: key.public})
+    wiped = empty_store("here")
+    with pytest.raises(UntrustedRelease, match=nights[0]):
+        restoring(there, wiped, tmp_path, trusted=trusted).everything()
+    assert layout.SERVING not in {info.key for info in wiped.list()}
+
+
 def test_a_whole_collection_mends_what_was_lost_beside_a_live_release(
     run: Run, nights: list[str], there: MemoryStore, tmp_path: Path
 ) -> None:
@@ -265,6 +278,21 @@ def test_a_whole_collection_mends_what_was_lost_beside_a_live_release(
     done = restoring(there, run.store, tmp_path, add=True).everything()
     assert (done.objects, done.swapped, live_of(run.store)) == (1, False, last)
     check_whole(run.store, nights[0])
+
+
+def test_pins_and_results_that_are_there_stay_and_the_damaged_come_back(
+    run: Run, nights: list[str], there: MemoryStore, tmp_path: Path
+) -> None:
+    kept, lost, cut = (layout.pin(nights[0]), layout.pin(nights[1]), layout.result("night-1"))
+    for key in (kept, lost, cut):
+        run.store.put(key, b'{"why": "then"}')
+    back_up_all(run.store, there, tmp_path)
+    run.store.put(kept, b'{"why": "now"}')
+    run.store.put(cut, b'{"why')
+    run.store.delete(lost)
+    restoring(there, run.store, tmp_path, add=True).everything()
+    assert run.store.read(kept).body == b'{"why": "now"}'
+    assert run.store.read(cut).body == run.store.read(lost).body == b'{"why": "then"}'
 
 
 def test_a_restore_that_was_killed_before_the_swap_can_be_recovered_too(

@@ -13,7 +13,7 @@ from slipway import layout
 from slipway.backup import Restored, Restoring, back_up, back_up_all, backups
 from slipway.errors import CorruptObject, InputError, Refused
 from slipway.pointer import read_serving
-from slipway.recover import newest_generation, recover
+from slipway.recover import last_record, newest_generation, recover
 from slipway.rollback import roll_back
 from slipway.serving.loading import check_whole
 from tests.support.crashing_store import CrashingStore, Killed
@@ -65,14 +65,22 @@ class World:
         recover(self.here, "ann", "lost")
 
     def restore(self) -> None:
-        self.check_count(Restoring(self.there, self.here, self.folder, "ann", "lost").release())
+        self.check(Restoring.release)
 
     def restore_all(self) -> None:
-        self.check_count(Restoring(self.there, self.here, self.folder, "ann", "lost").everything())
+        self.check(Restoring.everything)
 
-    def check_count(self, done: Restored) -> None:
-        """What was made live has a number that no reader has seen before, as far as the backup knows."""
+    def restore_by_name(self) -> None:
+        """The newest backup, whatever became of its release."""
+        Restoring(self.there, self.here, self.folder, "ann", "lost").release(backups(self.there)[0].release_id)
+
+    def check(self, restore: Callable[[Restoring], Restored]) -> None:
+        """What is made live has a number that no reader has seen before and was not withdrawn, as far as is known."""
+        withdrawn = last_record(self.here, self.there).withdrawn
+        done = restore(Restoring(self.there, self.here, self.folder, "ann", "lost"))
         if done.swapped:
+            assert done.release_id not in withdrawn
+            assert set(read_serving(self.here)[0].withdrawn) == set(withdrawn)
             assert done.generation is not None
             assert done.generation > newest_generation(self.there)
 
@@ -135,7 +143,7 @@ def test_serving_json_and_the_index_of_backups_name_whole_releases_only(
             world.generation()
             world.check_backups()
         if world.generation() in (None, 0):
-            world.restore()
+            world.restore_by_name()
         assert world.generation()
 
 

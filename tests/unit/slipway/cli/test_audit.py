@@ -48,3 +48,16 @@ def test_a_damaged_pointer_hides_no_change(store: LocalStore) -> None:
     swap_serving(store, Change("release", "ada", "first", "run-1"), lambda now: now.promoted("r1", "s1"))
     store.put("serving.json", b"{")
     assert "release: nothing → r1" in slipway().stdout
+
+
+def test_a_damaged_record_is_told_among_the_others(store: LocalStore) -> None:
+    for name in ("r1", "r2", "r3"):
+        swap_serving(store, Change("release", "ada", "a night"), lambda now, name=name: now.promoted(name, "s"))
+    store.put("audit/00000002.json", b"{half")
+    store.put("audit/README", b"hello")
+    result = slipway()
+    assert result.exit_code == 0
+    assert "     2  damaged: audit/00000002.json cannot be read: " in result.stdout
+    assert "r2 → r3" in result.stdout
+    found = json.loads(slipway("--json").stdout)["changes"]
+    assert [(one["generation"], "unreadable" in one) for one in found] == [(1, False), (2, True), (3, False)]

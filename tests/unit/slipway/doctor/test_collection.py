@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from slipway.doctor import Finding, Outcome, Status, examine
 from slipway.doctor import collection as own
 from slipway.errors import ConnectionMissing
 from slipway.lease import Holder, Process, held, this_process
-from slipway.pointer import read_serving
+from slipway.pointer import Change, read_serving, swap_serving
 from slipway.run import Connection, Run
 from slipway.signing import new_key
 from slipway.storage import LocalStore
+from slipway.storage.base import ObjectInfo, Versioned
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import a_run, publish
 
@@ -159,7 +161,16 @@ def test_a_backup_that_cannot_be_written_fails(run: Run, tmp_path: Path) -> None
 def test_a_backup_inside_the_store_fails(run: Run, tmp_path: Path) -> None:
     inside = replace(with_backup(run, tmp_path), store=LocalStore(tmp_path / "test"))
     found = look(own.backup, inside)
-    assert (found.status, "it is to survive" in found.found) == (Status.FAIL, True)
+    assert (found.status, "are not apart" in found.found) == (Status.FAIL, True)
+
+
+def test_a_backup_that_a_link_leads_back_from_fails(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "store" / "test").mkdir(parents=True)
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "store")
+    found = look(
+        own.backup, replace(with_backup(run, tmp_path / "elsewhere"), store=LocalStore(tmp_path / "store/test"))
+    )
+    assert (found.status, "are not apart" in found.found) == (Status.FAIL, True)
 
 
 # --- lease and what serves --------------------------------------------------------------------------------------------
@@ -226,11 +237,64 @@ def test_an_older_serving_json_that_was_put_back_fails(run: Run) -> None:
     assert (found.status, "slipway recover" in found.todo) == (Status.FAIL, True)
 
 
+def test_a_release_while_the_doctor_looks_is_no_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(run, 1)
+    trail = own.audit_trail
+    monkeypatch.setattr(own, "audit_trail", lambda store: (trail(store), publish(run, 2))[0])
+    assert look(own.serving, run).status is Status.PASS
+
+
 def test_an_audit_trail_with_a_gap_is_warned_of(run: Run) -> None:
     for seed in range(3):
         publish(run, seed)
     run.store.delete(layout.audit(2))
     found = look(own.serving, run)
-    assert (found.status, "lacks 1 of 3 changes, the first being 2" in found.found) == (Status.WARN, True)
+    assert (found.status, "lacks change 2 of 3" in found.found) == (Status.WARN, True)
     run.store.delete(layout.audit(3))
     assert read_serving(run.store)[0].generation == 3
+
+
+def test_a_generation_that_is_very_high_costs_nothing(run: Run) -> None:
+    """A restore counts on from whatever the readers say, so numbers may have a wide gap."""
+    publish(run)
+    high = replace(read_serving(run.store)[0], generation=10**12)
+    run.store.put(layout.SERVING, high.to_json())
+    found = look(own.serving, run)
+    assert (found.status, "lacks change 2 of 1000000000000" in found.found) == (Status.WARN, True)
+
+
+class Busy(MemoryStore):
+    """A store in which changes are made right after the state or the audit trail was looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: tuple[Callable[[], object], ...] = ()
+
+    def _go_on(self) -> None:
+        waiting, self.waiting = self.waiting, ()
+        for change in waiting:
+            change()
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        found = [*super().list(prefix)]
+        if prefix == layout.AUDIT:
+            self._go_on()
+        return iter(found)
+
+    def read(self, key: str) -> Versioned:
+        found = super().read(key)
+        if key == layout.SERVING:
+            self._go_on()
+        return found
+
+
+def test_changes_between_two_looks_are_no_damage(run: Run) -> None:
+    store = Busy()
+    busy = replace(run, store=store)
+    publish(busy)
+    for looks in range(4):
+        change = partial(swap_serving, store, Change("retire", "ann", "old"), lambda now: now)
+        rest = (change,) * 3
+        store.waiting = rest if looks < 2 else (lambda rest=rest: setattr(store, "waiting", rest),)  # one look later
+        assert look(own.serving, busy).status is Status.PASS
+        assert not store.waiting

@@ -14,12 +14,13 @@ import numpy.typing as npt
 import pytest
 
 from slipway.config import Encoder
-from slipway.doctor import Outcome, Status, encoder, examine
-from slipway.errors import EncoderError
+from slipway.doctor import Outcome, Status, encoder, examine, room
+from slipway.errors import EncoderError, UntrustedRelease
 from slipway.index import artifact
 from slipway.manifest import Manifest
 from slipway.pointer import read_serving
 from slipway.run import Run
+from slipway.signing import PUBLIC_KEY, new_key
 from slipway.stages.release import release
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import DIMENSION, PASSED, a_candidate, a_run, an_evaluation
@@ -112,6 +113,14 @@ def test_another_models_fingerprint_fails_and_both_are_named(run: Run, monkeypat
     found = looked_at(run, Probe(), monkeypatch)
     assert found.status is Status.FAIL
     assert "e" * 16 in found.found and "f" * 16 in found.found and "--allow-encoder-change" in found.todo
+
+
+def test_a_release_that_is_not_trusted_here_is_not_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_live(run)
+    monkeypatch.setenv(PUBLIC_KEY, new_key()[1].public_text)
+    for look in (lambda: looked_at(run, Probe(), monkeypatch), lambda: room.need_of(run)):
+        with pytest.raises(UntrustedRelease):
+            look()
 
 
 def test_smoke_queries_without_texts_leave_the_fingerprint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from email.message import Message
+from urllib.error import HTTPError
+
 import pytest
 
 from slipway.doctor import Outcome, Status, examine, failed, passed, skipped, warned
@@ -31,6 +34,22 @@ def test_an_error_raised_on_purpose_keeps_its_words() -> None:
 def test_what_the_machine_reports_is_told() -> None:
     found = examine("check", "subject", lambda: raising(PermissionError(13, "Permission denied", "/scratch")))
     assert (found.status, "/scratch" in found.found) == (Status.FAIL, True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("https://ann:hunter2@db/ does not answer"),
+        ConnectionError("Max retries exceeded with url: https://ann:hunter2@db/"),
+        HTTPError("https://ann:hunter2@db/", 404, "Not Found", Message(), None),
+        OSError(5, "Input/output error", "https://ann:hunter2@db/"),
+        OSError(5, "no answer from https://ann:hunter2@db/"),
+    ],
+)
+def test_of_what_a_library_reports_only_the_systems_words_are_told(error: OSError) -> None:
+    found = examine("check", "subject", lambda: raising(error))
+    assert (found.status, found.found.startswith(type(error).__name__)) == (Status.FAIL, True)
+    assert "hunter2" not in found.found + found.todo
 
 
 def test_a_librarys_error_is_told_without_its_words_which_may_hold_a_password() -> None:

@@ -139,8 +139,16 @@ def test_scratch_and_cache_must_have_room(
         return free
 
     assert room.scratch_disk(need, left).status is status
-    assert room.cache_disk(need, left).status is status
+    room.cache_disk(need, left)
     assert asked == [tmp_path / "scratch", tmp_path / "cache"]
+
+
+@pytest.mark.parametrize(
+    ("free", "status"), [(24 * GIB, Status.PASS), (17 * GIB, Status.WARN), (15 * GIB, Status.FAIL)]
+)
+def test_a_cache_takes_the_releases_of_a_day(free: int, status: Status) -> None:
+    found = room.cache_disk(NEED, lambda _: free)
+    assert (found.status, "16.0 GiB wanted" in found.found) == (status, True)
 
 
 def test_readers_of_a_folder_need_no_cache() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway import checkpoint, layout, maintenance
+from slipway.acknowledgement import Acknowledgement, publish
 from slipway.errors import CorruptObject, EncoderError, ObjectMissing, RunInProgress
 from slipway.lease import Holder, held, read_lease
 from slipway.maintenance import Maintained, Retained, maintain
@@ -292,6 +293,25 @@ def test_what_killed_writes_left_goes_after_a_day(history: History) -> None:
     [one] = maintain(history.run()).removed
     assert (one.kind, one.objects, one.bytes) == ("unfinished writes", 1, 5)
     assert len(list(history.store.abandoned(now))) == 1
+
+
+def test_acknowledgements_of_readers_that_are_long_dead_go(history: History) -> None:
+    store = history.store
+    store.set_clock(lambda: datetime(2031, 5, 1, tzinfo=UTC))  # of which this machine's knows nothing
+    silent = {"dead": (8, 10.0), "cut-off": (6, 10.0), "slow": (8, 86_400.0), "alive": (0, 10.0)}
+    for name, (days, every) in silent.items():
+        publish(store, Acknowledgement(name, "host", 1, "t", every, 1, None))
+        store.age(layout.reader(name), timedelta(days=days))
+    store.put(layout.reader("unreadable"), b"{")
+    store.age(layout.reader("unreadable"), timedelta(days=8))
+    store.put(layout.reader("other"), store.read(layout.reader("alive")).body.replace(b'"alive"', b'"cut-off"'))
+    store.age(layout.reader("other"), timedelta(days=30))  # says another's name, and takes nobody's with it
+    done = maintain(history.run())
+    assert by_kind(done) == {"silent readers": 1}
+    assert keys(store, layout.READERS) == [
+        layout.reader(name) for name in ("alive", "cut-off", "other", "slow", "unreadable")
+    ]
+    assert keys(store, layout.CLOCK) == []
 
 
 def test_what_is_no_place_is_never_touched(history: History) -> None:

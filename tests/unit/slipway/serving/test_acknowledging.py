@@ -1,4 +1,5 @@
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import pytest
 from slipway.acknowledgement import Acknowledgement, check_name, heard
 from slipway.errors import InputError, StoreDenied
 from slipway.run import Run
-from slipway.serving.acknowledging import Acknowledging, default_name
+from slipway.serving.acknowledging import Acknowledging, unique_name
 from slipway.serving.metrics import Troubles
 from slipway.serving.reader import Reader
 from tests.support.clocks import Clock
@@ -52,7 +53,8 @@ def puts(run: Run) -> int:
 
 def test_a_reader_that_follows_says_so_at_once(run: Run, reader: Reader) -> None:
     found = said(run)
-    assert (found.reader, found.host, found.pid) == ("web-1", socket.gethostname(), os.getpid())
+    assert (found.reader, found.host, found.pid) == (reader.metrics().name, socket.gethostname(), os.getpid())
+    assert re.fullmatch("web-1-[0-9a-f]{8}", found.reader)
     assert (found.generation, found.live, found.trial, found.percent) == (1, reader.release.release_id, None, 0)
     assert [one.release_id for one in found.loaded] == [found.live]
     assert (found.refused, found.every_seconds) == ((), FOLLOW)
@@ -109,7 +111,7 @@ def test_a_store_that_denies_it_does_not_hurt_serving_and_is_asked_again(
         assert heard(run.store) == ([], [])
         clock.pass_by(FOLLOW)
         reader.poll()
-        assert said(run).reader == "web-1"
+        assert said(run).reader == reader.metrics().name
         assert reader.metrics().acknowledgement_trouble is None
 
 
@@ -146,9 +148,17 @@ def test_it_is_renewed_while_a_poll_is_loading(run: Run, reader: Reader, clock: 
 def test_names_are_keys_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     for host in ("web-1", "wéb/1 x", "...", "", "-" * 300, "h" * 300):
         monkeypatch.setattr(socket, "gethostname", lambda host=host: host)
-        first, second = default_name(), default_name()
+        first, second = unique_name(), unique_name()
         assert check_name(first) != check_name(second)
         assert f"-{os.getpid()}-" in first
+
+
+def test_readers_of_one_name_leave_each_other_alone(run: Run, reader: Reader, tmp_path: Path) -> None:
+    with Reader(run.store, tmp_path / "cache", follow=FOLLOW, name="web-1") as other:
+        names = {reader.metrics().name, other.metrics().name}
+        assert len(names) == 2
+        assert {one.said.reader for one in heard(run.store)[0]} == names
+    assert said(run).reader == reader.metrics().name
 
 
 def test_a_name_that_is_no_key_is_refused(run: Run, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from slipway.errors import CorruptObject, StoreDenied, StoreUnreachable
 from slipway.index import artifact
 from slipway.manifest import Manifest, load
 from slipway.pointer import read_serving
+from slipway.rollback import roll_back
 from slipway.run import Run
 from slipway.serving.cache import UNUSED_SECONDS, Cache, default_cache, folder_of
 from slipway.serving.reader import Reader
@@ -61,10 +62,13 @@ def seed_of(reader: Reader) -> str:
 
 
 def test_two_stores_never_share_a_folder(tmp_path: Path) -> None:
-    prod, staging = (folder_of(tmp_path, f"s3://{bucket}/indexes/docs") for bucket in ("prod", "staging"))
-    assert prod != staging
-    assert prod.parent == staging.parent == tmp_path / "docs"
-    assert folder_of(tmp_path, "s3://prod/indexes/docs/") == prod
+    here, there = (make_test_client(f"http://127.0.0.1:{port}") for port in (9000, 9001))
+    prod, staging = (S3Store(f"s3://{bucket}/indexes/docs", client=here) for bucket in ("prod", "staging"))
+    elsewhere = S3Store("s3://prod/indexes/docs", client=there)
+    folders = [folder_of(tmp_path, store) for store in (prod, staging, elsewhere)]
+    assert len(set(folders)) == 3
+    assert {folder.parent for folder in folders} == {tmp_path / "docs"}
+    assert folder_of(tmp_path, S3Store("s3://prod/indexes/docs/", client=here)) == folders[0]
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,8 +144,20 @@ def test_nothing_is_removed_while_another_loads(folder: Path) -> None:
     (folder / "releases" / "old").mkdir(parents=True)
     let_pass(folder / "releases" / "old", UNUSED_SECONDS + 60)
     with Cache(folder).in_use("new"), Cache(folder).in_use("another"):
-        assert Cache(folder).evict([]) == []
+        assert Cache(folder).evict([]) is None
     assert Cache(folder).evict([]) == ["old"]
+
+
+def test_what_could_not_be_removed_while_another_loads_is_removed_at_a_later_poll(
+    run: Run, store: MemoryStore, folder: Path
+) -> None:
+    (folder / "releases" / "old").mkdir(parents=True)
+    let_pass(folder / "releases" / "old", UNUSED_SECONDS + 60)
+    with Cache(folder).in_use("another"):
+        reader = Reader(store, folder)
+    assert "old" in kept_releases(folder)
+    assert not reader.poll()
+    assert "old" not in kept_releases(folder)
 
 
 def test_a_polling_reader_keeps_what_it_holds(run: Run, store: MemoryStore, folder: Path) -> None:
@@ -221,6 +237,32 @@ def test_a_download_that_fails_at_the_start_falls_back_as_well(run: Run, store: 
     assert seed_of(reader) == "seed2"
 
 
+def test_what_the_store_has_withdrawn_is_not_started_on(run: Run, store: MemoryStore, folder: Path) -> None:
+    bad = sealed(run, 2)
+    promote(store, bad)
+    Reader(store, folder).close()
+    roll_back(store, "tester", "finds nothing")
+    store.fail_next("download", StoreUnreachable("gone"))
+    with pytest.raises(StoreUnreachable, match=rf"release {bad.release_id} was withdrawn meanwhile: finds nothing"):
+        Reader(store, folder)
+    assert seed_of(Reader(store, folder)) == "seed1"
+
+
+def test_what_the_store_has_said_is_not_forgotten_for_what_was_kept(run: Run, store: MemoryStore, folder: Path) -> None:
+    Reader(store, folder).close()
+    promote(store, sealed(run, 2))
+    store.fail_next("download", StoreUnreachable("gone"))
+    reader = Reader(store, folder)
+    metrics = reader.metrics()
+    assert (seed_of(reader), metrics.is_confirmed, metrics.generation) == ("seed1", True, 1)
+    assert metrics.store_trouble is not None and metrics.store_trouble.what == "gone"
+    seen = reader._following.pointer.serving
+    assert seen is not None and seen.generation == 2
+    unreachable(store)  # and still it knows where to go
+    reader.poll()
+    assert seed_of(reader) == "seed2"
+
+
 @pytest.mark.parametrize("name", [artifact.INDEX, artifact.DOCUMENTS, artifact.SMOKE, "manifest.json", "serving.json"])
 def test_a_damaged_copy_is_not_started_on(run: Run, store: MemoryStore, folder: Path, name: str) -> None:
     Reader(store, folder).close()
@@ -271,5 +313,5 @@ def test_processes_share_a_cache(tmp_path: Path, s3_process: str) -> None:
     answers = {reader.communicate(timeout=120)[0].strip() for reader in readers}
     assert len(answers) == 1 and answers.pop().startswith("seed1-")
     assert [reader.returncode for reader in readers] == [0] * 4
-    folder = folder_of(tmp_path / "cache", url)
+    folder = folder_of(tmp_path / "cache", S3Store(url, client=client))
     assert list((folder / "partial").iterdir()) == []

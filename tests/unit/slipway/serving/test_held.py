@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slipway import encoders as product
 from slipway.config import Encoder
 from slipway.encoders import Model
 from slipway.encoders.base import TextEncoder
-from slipway.errors import EncoderError
+from slipway.errors import EncoderError, InputError
 from slipway.pointer import Slot
 from slipway.run import Run
 from slipway.serving.held import is_callers_own
@@ -76,6 +77,18 @@ def test_a_new_model_is_loaded_before_the_swap_and_no_text_fails(run: Run, machi
     assert machine.loaded == ["old", "new"]
     machine.names = []  # nothing more is needed
     assert seed_of(reader) == "seed2"
+
+
+def test_no_queries_need_no_model_and_count_for_nothing(run: Run, machine: Machine, tmp_path: Path) -> None:
+    reader = Reader(run.store, tmp_path / "cache")
+    assert reader.search_batch([]) == []
+    assert reader.search_batch(np.empty((0, DIMENSION), np.float32)) == []
+    assert machine.loaded == []
+    assert not reader._served().live.is_ready_for_text
+    metrics = reader.metrics().releases[0]
+    assert (metrics.queries, metrics.p50_ms) == (0, None)
+    with pytest.raises(InputError):
+        reader.search_batch([], k=0)
 
 
 def test_releases_of_one_model_share_it(run: Run, machine: Machine, tmp_path: Path) -> None:

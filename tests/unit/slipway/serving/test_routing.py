@@ -116,6 +116,20 @@ def test_the_answers_of_one_call_come_from_one_release(run: Run, reader: Reader)
     assert reader.search_batch(np.empty((0, 16), np.float32)) == []
 
 
+@pytest.mark.parametrize("key", [42, 4.5, True, ("user", 1), bytearray(b"user")])
+@pytest.mark.parametrize("percent", [0, 50])
+def test_a_key_that_is_no_text_is_refused_before_a_shift_as_in_one(
+    run: Run, reader: Reader, key: Any, percent: int
+) -> None:
+    if percent:
+        offer(run.store, sealed(run, 2), percent)
+        reader.refresh()
+    for ask in (lambda: reader.search(QUERY, key=key), lambda: reader.search_batch(QUERY[None, :], key=key)):
+        with pytest.raises(InputError, match="expected a text or bytes"):
+            ask()
+    assert {one.queries for one in reader.metrics().releases} == {0}
+
+
 class Broken:
     """A searcher whose index fails; it is what it was in all else."""
 
@@ -151,6 +165,10 @@ def test_what_the_caller_got_wrong_counts_for_no_release(run: Run, reader: Reade
     for wrong in (np.full(16, np.nan, np.float32), np.zeros(15, np.float32)):
         with pytest.raises(InputError):
             reader.search(wrong)
+    mistakes: list[dict[str, Any]] = [{"k": "3"}, {"k": 2.5}, {"k": True}, {"where": ["x"]}, {"where": "number"}]
+    for mistake in mistakes:
+        with pytest.raises(InputError):
+            reader.search(QUERY, **mistake)
     assert [(one.queries, one.errors) for one in reader.metrics().releases] == [(0, 0), (0, 0)]
 
 

@@ -2,6 +2,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -195,10 +196,27 @@ def test_no_queries_find_nothing(tmp_path: Path) -> None:
     assert a_searcher(tmp_path, VECTORS).search(np.empty((0, DIMENSION), np.float32)) == []
 
 
-@pytest.mark.parametrize("k", [0, -1])
+@pytest.mark.parametrize("k", [0, -1, np.int64(0)])
 def test_k_must_be_positive(tmp_path: Path, k: int) -> None:
     with pytest.raises(InputError, match="k must be at least 1"):
         a_searcher(tmp_path, VECTORS).search(VECTORS[:1], k)
+
+
+@pytest.mark.parametrize("k", ["3", 2.5, 3.0, True, None, [3], np.float32(3)])
+def test_k_must_be_a_whole_number(tmp_path: Path, k: Any) -> None:
+    with pytest.raises(InputError, match="k must be a whole number"):
+        a_searcher(tmp_path, VECTORS).search(VECTORS[:1], k)
+
+
+def test_a_whole_number_of_numpy_is_one(tmp_path: Path) -> None:
+    searcher = a_searcher(tmp_path, VECTORS)
+    assert searcher.search(VECTORS[:1], np.int32(3)) == searcher.search(VECTORS[:1], 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("where", [["number"], "number", 5, [], "", 0])
+def test_a_filter_must_be_a_mapping(tmp_path: Path, where: Any) -> None:
+    with pytest.raises(InputError, match="expected a mapping of metadata fields"):
+        a_searcher(tmp_path, VECTORS).search(VECTORS[:1], 3, where)
 
 
 def test_parameters_are_set_when_it_is_opened(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """The release stage with a gradual shift: what it does with the outcome, and how a retry goes on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from slipway.errors import ReleaseRefused
-from slipway.pointer import audit_trail, read_serving
+from slipway.errors import ReleaseRefused, StoreUnreachable
+from slipway.pointer import Change, audit_trail, read_serving, swap_serving
 from slipway.rollback import roll_back
 from slipway.run import Run
 from slipway.stages.release import Released, name_release, release
@@ -97,3 +98,50 @@ def test_a_rollback_during_the_shift_wins(tmp_path: Path) -> None:
     now = read_serving(run.store)[0]
     assert (now.live_release.release_id, now.shift) == (first.release_id, None)
     assert [one.why for one in now.withdrawn.values()] == ["odd"]
+
+
+def test_retentions_mark_between_the_last_share_and_the_swap_changes_nothing(tmp_path: Path) -> None:
+    run = a_shifting_run(MemoryStore(), tmp_path)
+    publish(run, 1)
+    fleet = Fleet(run.store, Player("web-1"))
+    marks = Change("retire", "eve", "old")
+    last = 92  # of the waits, in the watch of the last share
+    fleet.meanwhile = lambda fleet: (
+        swap_serving(run.store, marks, lambda now: replace(now, retired={"ancient": "now"}))
+        if fleet.waits == last
+        else None
+    )
+    done = put_live(again(run, "run-2"), fleet, 2)
+    assert (done.released, read_serving(run.store)[0].shift) == (True, None)
+
+
+def test_a_last_swap_that_fails_leaves_no_trial_and_the_retry_shifts_anew(tmp_path: Path) -> None:
+    run = a_shifting_run(MemoryStore(), tmp_path)
+    first = publish(run, 1)
+    fleet = Fleet(run.store, Player("web-1"))
+    second, generation = again(run, "run-2"), read_serving(run.store)[0].generation
+    run.store.fail_next("copy", StoreUnreachable("503"))  # an attempt that fails before the shift
+    with pytest.raises(StoreUnreachable):
+        put_live(second, fleet, 2, generation)
+
+    def fail(fleet: Fleet) -> None:
+        now = read_serving(run.store)[0]
+        if now.shift and now.shift.percent == 100:
+            fleet.meanwhile = lambda fleet: None
+            puts = run.store.put_if
+
+            def put_if(key: str, body: bytes, expected: str | None) -> str:
+                if b'"action": "release"' in body and key == "serving.json":
+                    run.store.put_if = puts
+                    raise StoreUnreachable("503")
+                return puts(key, body, expected)
+
+            run.store.put_if = put_if
+
+    fleet.meanwhile = fail
+    with pytest.raises(StoreUnreachable):
+        put_live(second, fleet, 2, generation)
+    now = read_serving(run.store)[0]
+    assert (now.shift, now.live_release.release_id, dict(now.withdrawn)) == (None, first.release_id, {})
+    done = put_live(second, fleet, 2, generation)
+    assert [step["percent"] for step in done.shift] == [10, 50, 100]
