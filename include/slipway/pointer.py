@@ -9,7 +9,11 @@ release to which. The same record is kept, write-once, as audit/<generation>.jso
 from __future__ import annotations
 
 import json
+<<<<<<< HEAD
 import logging
+=======
+import re
+>>>>>>> fixa
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -31,6 +35,7 @@ from slipway.storage.base import ObjectStore, Versioned
 SCHEMA = 2
 _FIRST_SCHEMA = 1  # without shift, retired and the candidates of what was withdrawn: read, and written anew
 COLOURS = ("blue", "green")
+_BUILT = re.compile(r"\d{8}T\d{6}-")
 ACTIONS = ("release", "shift", "take back", "rollback", "retire", "restore")
 _log = logging.getLogger("slipway.pointer")
 
@@ -191,7 +196,7 @@ class Serving:
         steady = self.taken_back(why) if self.shift else self
         leaving = steady.live_release
         after = steady.promoted(release_id, manifest_sha256, candidate)
-        if leaving is None or release_id in steady.withdrawn or _built(release_id) > _built(leaving.release_id):
+        if leaving is None or release_id in steady.withdrawn or _is_newer(release_id, leaving.release_id):
             return after
         return after._with_withdrawal(leaving, why)
 
@@ -230,9 +235,10 @@ class Serving:
             )
 
 
-def _built(release_id: str) -> str:
-    """When a release's candidate was built: its id begins with that time (UTC)."""
-    return release_id.partition("-")[0]
+def _is_newer(release_id: str, other: str) -> bool:
+    """Whether a release's candidate was built later: an id begins with that time (UTC). False where one does not."""
+    times = [_BUILT.match(one) for one in (release_id, other)]
+    return all(times) and release_id[:15] > other[:15]
 
 
 def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
