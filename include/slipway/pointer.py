@@ -9,11 +9,8 @@ release to which. The same record is kept, write-once, as audit/<generation>.jso
 from __future__ import annotations
 
 import json
-<<<<<<< HEAD
 import logging
-=======
 import re
->>>>>>> fixa
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
