@@ -225,7 +225,7 @@ def open_reader(
     """A reader of the collection at `url` (`<store root>/<collection>`), on its live release or on a given one.
 
     `follow`: look every so many seconds for what is released, on a thread of its own, and load it there. A reader that
-    follows publishes acknowledgements under its `name`, to which eight hex digits are added so that it is unique, unless
+    follows publishes acknowledgements under its `name`, with eight hex digits added to make it unique, unless
     `acknowledge` is False: see slipway.acknowledgement.
     Without `follow` it stays with what it opened until `refresh`. `cache` (default: SLIPWAY_CACHE) keeps releases of
     remote stores; where the store does not answer, the release that was live last is opened from there. `public_key`
