@@ -26,6 +26,7 @@ from slipway.pointer import read_serving
 from slipway.serving.loading import read_release_manifest
 from slipway.storage import open_store
 
+ROOT = Path(__file__).resolve().parents[2]
 FOLLOW_S = 0.5
 
 
@@ -58,11 +59,11 @@ class Searching:
     """Reader processes at work; `ended` holds what each said when the block is over."""
 
     def __init__(self, url: str, names: Sequence[str], stop: Path) -> None:
-        self._stop = stop
+        self._stop = stop.resolve()
         self.ended: list[dict[str, Any]] = []
-        command = [sys.executable, "-m", "benchmarks.shifts.readers", url, "--stop", str(stop)]
+        command = [sys.executable, "-m", "benchmarks.shifts.readers", url, "--stop", str(self._stop)]
         self._processes = [
-            subprocess.Popen([*command, "--name", name], stdout=subprocess.PIPE, text=True) for name in names
+            subprocess.Popen([*command, "--name", name], stdout=subprocess.PIPE, text=True, cwd=ROOT) for name in names
         ]
 
     def end(self) -> None:

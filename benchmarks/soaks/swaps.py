@@ -74,7 +74,8 @@ class Swaps:
             time.sleep(0.005)
 
     def _behind(self, generation: int) -> list[str]:
-        said = {one.said.reader: one.said for one in heard(self._store)[0]}
+        # a reader adds eight digits to the name that it was given
+        said = {one.said.reader.rpartition("-")[0]: one.said for one in heard(self._store)[0]}
         for name, one in said.items():
             self.acted_on[name].add(one.generation)
         return [name for name in self._readers if name not in said or said[name].generation < generation]

@@ -60,7 +60,7 @@ def assemble(run: Run, steps: Steps) -> dict[str, Any]:
     if steps.reconciled:
         result["reconciled"] = asdict(steps.reconciled)
     if steps.released:
-        result |= asdict(steps.released)
+        result |= asdict(steps.released) | {"shift": list(steps.released.shift)}
         result["nothing_changed"] = not steps.released.released and not result.get("embedded")
     result["seconds"] = {stage: round(seconds, 3) for stage, seconds in steps.seconds.items()}
     return result

@@ -343,7 +343,7 @@ def test_releases_and_rollback(project: Project) -> None:
     project.insert("tea", "Tea", "Green tea is steamed after picking.")
     new = document(slipway("run", "docs", *HERE, "--json"))["release_id"]
     done = document(slipway("rollback", "docs", *STORE, "--reason", "tea was a mistake", "--json"))
-    assert done == {"collection": "docs", "live": old["release_id"], "generation": 3}
+    assert done == {"collection": "docs", "live": old["release_id"], "generation": 3, "withdrawn": [new]}
     states = {
         one["release_id"]: one["state"] for one in document(slipway("releases", "docs", *STORE, "--json"))["releases"]
     }

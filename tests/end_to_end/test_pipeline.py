@@ -244,7 +244,7 @@ def test_a_release_that_was_rolled_back_does_not_come_back_by_itself(project: Pr
     project.insert("tea", "Tea", "Green tea is steamed after picking.")
     bad = project.run("second")["release_id"]
     roll_back(project.store, "a test", "tea was a mistake")
-    with pytest.raises(ReleaseRefused, match=f"{bad} was rolled back .tea was a mistake. and nothing has changed"):
+    with pytest.raises(ReleaseRefused, match=f"{bad} was withdrawn .tea was a mistake. and nothing has changed"):
         project.run("third")
     project.sql("DELETE FROM documents WHERE id = 'tea'")
     assert project.run("fourth")["released"] is False

@@ -30,7 +30,7 @@ def said(name: str, now: Serving, refuses: str | None = None) -> Acknowledgement
         live=live,
         trial=taken,
         percent=now.shift.percent if taken and now.shift else 0,
-        loaded=tuple(Loaded(one, at, 40, 0, Latencies({39: 40})) for one in (live, taken) if one),
+        loaded=tuple(Loaded(one, "2026-01-01", 40, 0, Latencies({39: 40})) for one in (live, taken) if one),
         refused=(refused,) if refused else (),
     )
 
