@@ -43,8 +43,10 @@ def test_a_good_release_is_shifted_to_and_a_refused_one_is_taken_back(bench, lin
     ]
     assert [line.split(" failed")[0] for line in lines] == [
         "10 % of the requests: waiting until the readers have loaded it (1)",
+        "10 % of the requests: loaded, and watched for 0 minutes",
         "10 % of the requests: 1 reader, 40 queries, 0",
         "100 % of the requests: waiting until the readers have loaded it (1)",
+        "100 % of the requests: loaded, and watched for 0 minutes",
         "100 % of the requests: 1 reader, 40 queries, 0",
     ]
     live = bench.serving()
