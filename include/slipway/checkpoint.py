@@ -9,17 +9,19 @@ newest. Any of them is a sound base, since each says what its snapshot holds; th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from slipway import layout
+from slipway.config.collection import Index
+from slipway.config.encoder import Encoder
 from slipway.errors import InputError
 from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint, load
 from slipway.run import Run
 from slipway.storage.base import ObjectStore
 
-ALLOWANCES = ("deletes", "changes", "encoder_change", "over_budget")
+ALLOWANCES = ("deletes", "changes", "encoder_change", "over_budget", "undecided")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,9 @@ class Start:
     """What a run found when it began, and what it may do. Sealed once: every task and every retry sees the same.
 
     `base` is the place of the checkpoint that it builds on. `allowed` names what a person allowed (see ALLOWANCES);
-    `full` asks for a full reading of every source.
+    `full` asks for a full reading of every source. `settings` holds what takes the place of the collection file's
+    `encoder` and `index` in this run, as a file would have it, and `note` says why: the live release is of another
+    encoder than the file, or the run is a reindex campaign.
     """
 
     generation: int
@@ -56,6 +60,8 @@ class Start:
     base: str | None = None
     full: bool = False
     allowed: tuple[str, ...] = field(default_factory=tuple)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
 
 
 def states(readings: Iterable[Manifest]) -> dict[str, SourceState]:
@@ -99,7 +105,7 @@ def write(run: Run, snapshot: Manifest, sources: Mapping[str, SourceState]) -> C
 
 def begin(run: Run, found: Start) -> Start:
     """Seal what the run found. A retry gets what the first attempt sealed, whatever it would find now."""
-    facts = {**asdict(found), "allowed": list(found.allowed)}
+    facts = {**asdict(found), "allowed": list(found.allowed), "settings": dict(found.settings)}
     sealed = Draft(run.store, layout.start(run.run_id), "start", run.run_id).seal({}, facts)
     return _start(sealed)
 
@@ -116,6 +122,17 @@ def start_of(run: Run) -> Start:
     if found is None:
         raise InputError(f"run {run.run_id!r} has no beginning in the store; run its preflight first")
     return found
+
+
+def as_started(run: Run) -> Run:
+    """The run with the settings that its beginning gave it. Before its preflight, the run as it is."""
+    start = started(run)
+    if start is None or not start.settings:
+        return run
+    collection = run.collection
+    encoder = Encoder.model_validate(start.settings.get("encoder", collection.encoder))
+    index = Index.model_validate(start.settings.get("index", collection.index))
+    return replace(run, collection=collection.with_settings(encoder, index))
 
 
 def base_of(run: Run) -> Checkpoint | None:

@@ -15,6 +15,7 @@ SlipwayError
 │   ├── ReconcileRefused    documents, chunks, vectors and index do not hold the same ids
 │   ├── IndexRefused        vectors that cannot carry the index asked for
 │   ├── GateRefused         a candidate that failed a gate
+│   ├── NotApproved         a candidate that a person rejected, or that nobody approved in time
 │   ├── ReleaseRefused      a release that is not whole, failed its smoke queries, or is stale
 │   │   └── LostRace            somebody else changed serving.json at the same moment
 │   └── UntrustedRelease    a release that no trusted key signed, to a reader that wants signatures
@@ -109,6 +110,10 @@ class IndexRefused(Refused):
 
 class GateRefused(Refused):
     """At least one gate failed; the message lists each with its value and its threshold."""
+
+
+class NotApproved(Refused):
+    """A person rejected the candidate, or nobody approved it in time."""
 
 
 class ReleaseRefused(Refused):

@@ -13,10 +13,15 @@
   vectors/<encoder>/<part>/            content-addressed vectors, shared by all builds
   candidates/<fingerprint>/            a built index with everything a reader needs
   evaluations/<fingerprint>/           what was measured on a candidate
+  comparisons/<fingerprint>/           a candidate and the live release, query by query
+  drift/<time>-<run_id>/               how one run's documents and vectors differ from what was live
+  reports/<run_id>/                    a candidate's report, for people (HTML) and scripts (JSON)
   releases/<release_id>/               a serving artifact, and signature.json where releases are signed
   serving.json                         what is live
   lease.json                           which run is at work
+  reindex-lease.json                   which reindex campaign is at work
   audit/<generation>.json              one write-once record per change of serving.json
+  decisions/<time>-<run_id>.json       one write-once record per approval and rejection of a candidate
   readers/<name>.json                  what a reader says of itself: which release it serves, and how that goes
   pins/<release_id>.json               a release that retention must keep, who said so and why
   backups/<release_id>.json            in a backup store: what was copied there, when and from where
@@ -28,12 +33,17 @@ from __future__ import annotations
 
 SERVING = "serving.json"
 LEASE = "lease.json"
+REINDEX_LEASE = "reindex-lease.json"
 RUNS = "runs/"
 GROUPS = "groups.json"  # within an embedding plan: the names of the vector parts that it will make
 CHECKPOINTS = "checkpoints/"
 RELEASES = "releases/"
 SIGNATURE = "signature.json"  # within a release
 AUDIT = "audit/"
+COMPARISONS = "comparisons/"
+DRIFT = "drift/"
+REPORTS = "reports/"
+DECISIONS = "decisions/"
 READERS = "readers/"
 CLOCK = "clock/"
 PINS = "pins/"
@@ -110,6 +120,26 @@ def candidate(fingerprint: str) -> str:
 def evaluation(fingerprint: str) -> str:
     """Place of an evaluation."""
     return f"evaluations/{fingerprint}"
+
+
+def comparison(fingerprint: str) -> str:
+    """Place of a comparison of a candidate with the live release."""
+    return f"{COMPARISONS}{fingerprint}"
+
+
+def drift(at: str, run_id: str) -> str:
+    """Place of what one run saw of drift, in the order of time. `at` is UTC, `20260131T021500Z`."""
+    return f"{DRIFT}{at}-{run_id}"
+
+
+def report(run_id: str) -> str:
+    """Place of the report on a run's candidate."""
+    return f"{REPORTS}{run_id}"
+
+
+def decision(at: str, run_id: str) -> str:
+    """Key of the record of an approval or a rejection. `at` is UTC, `20260131T021500Z`."""
+    return f"{DECISIONS}{at}-{run_id}.json"
 
 
 def release(release_id: str) -> str:

@@ -14,8 +14,10 @@ from pydantic_core import PydanticCustomError
 
 from slipway.config.cron import check_cron
 from slipway.config.encoder import Encoder
+from slipway.config.judging import Drift, Judging, Reindex
 from slipway.config.metrics import METRICS
 from slipway.config.sources import AnySource, Model, Name, Source, check_template
+from slipway.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 INCONSISTENT = "inconsistent"  # type of an error of several fields together; its context names one of them
@@ -76,6 +78,9 @@ class Embed(Model):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes a GPU where there is one")
     shard_tokens: int = Field(
         500_000, ge=1_000, description="tokens of one shard, a mapped task; at most 1,000 shards are planned"
+    )
+    workers: int = Field(
+        1, ge=1, description="shards that run at once, for estimates of time only: the slots of the pool decide"
     )
     budget: Budget = Field(Budget(), description="see embed.budget below")
 
@@ -143,11 +148,14 @@ class Gate(Model):
     max_drop: float | None = Field(
         None, ge=0, description="largest loss against the live release, in the metric's own unit"
     )
+    max_drop_in_slice: float | None = Field(
+        None, ge=0, description="largest loss against the live release in any one slice of the golden queries"
+    )
 
     @model_validator(mode="after")
     def _something(self) -> Gate:
-        if self.min is None and self.max is None and self.max_drop is None:
-            raise ValueError("a gate needs min, max or max_drop")
+        if (self.min, self.max, self.max_drop, self.max_drop_in_slice) == (None, None, None, None):
+            raise ValueError("a gate needs min, max, max_drop or max_drop_in_slice")
         return self
 
 
@@ -248,6 +256,9 @@ class Collection(Model):
     gates: dict[str, Gate] = Field(
         {}, description="metric → threshold; a bare number is min or max, as the metric wants"
     )
+    judging: Judging = Field(Judging(), description="see judging below")
+    reindex: Reindex = Field(Reindex(), description="see reindex below")
+    drift: Drift = Field(Drift(), description="see drift below")
     limits: Limits = Field(Limits(), description="see limits below")
     release: Release = Field(Release(), description="see release below")
     maintenance: Maintenance = Field(Maintenance(), description="see maintenance below")
@@ -317,6 +328,15 @@ class Collection(Model):
                 if metric.unit == "share" and value is not None and not 0 <= value <= 1:
                     raise _wrong(f"gates.{name}.{bound}", f"got {value:g}; expected a share between 0 and 1")
         return self
+
+    def with_settings(self, encoder: Encoder, index: Index) -> Collection:
+        """The collection with another encoder and index. Raises `ConfigError` where chunks do not fit it."""
+        if self.chunk.tokens > encoder.max_tokens:
+            raise ConfigError(
+                f"collection {self.name}: chunk.tokens is {self.chunk.tokens}, but encoder {encoder.name} reads at "
+                f"most {encoder.max_tokens} tokens; lower chunk.tokens in the collection file, or take another encoder"
+            )
+        return self.model_copy(update={"encoder": encoder, "index": index})
 
     def source(self, name: str) -> AnySource:
         """The source of that name. Raises KeyError."""

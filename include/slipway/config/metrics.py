@@ -33,6 +33,8 @@ METRICS: dict[str, Metric] = {
         Metric("hit_rate_at_10", "min", "share", "share of golden queries with a relevant document in the top ten"),
         Metric("exact_ndcg_at_10", "min", "share", "nDCG@10 of exact search: what the encoder could give"),
         Metric("exact_hit_rate_at_10", "min", "share", "hit rate@10 of exact search"),
+        Metric("empty_result_rate", "max", "share", "share of golden queries for which nothing at all is found"),
+        Metric("must_find_rate", "min", "share", "share of the documents that golden queries must find in the top ten"),
         Metric("p50_ms", "max", "ms", "median time of one search by vector, one thread"),
         Metric("p95_ms", "max", "ms", "95th percentile of the time of one search by vector, one thread"),
         Metric("p99_ms", "max", "ms", "99th percentile of the time of one search by vector, one thread"),

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from slipway.config import collection, encoder, sources
+from slipway.config import collection, encoder, judging, sources
 from slipway.config.metrics import METRICS
 
 _INTRO = """# Configuration reference
@@ -62,6 +62,9 @@ _PAGES: list[tuple[str, type[BaseModel]]] = [
     ("gates.<metric>", collection.Gate),
     ("limits", collection.Limits),
     ("release", collection.Release),
+    ("judging", judging.Judging),
+    ("reindex", judging.Reindex),
+    ("drift", judging.Drift),
     ("maintenance", collection.Maintenance),
 ]
 

@@ -14,12 +14,19 @@ DIGITS = 9  # of a loss after the point: 0.5 - 0.48 is a little more than 0.02 i
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One gate: its metric, the value seen (None: not measured), whether it passed, and why in a sentence."""
+    """One gate: its metric, the value seen (None: not measured), whether it passed, and why in a sentence.
+
+    `undecided`: it did not pass, and did not fail either, as there are too few golden queries to tell. `kind` says what
+    it judges: "index" (how much of exact search the index finds), "relevance" (what people find), "cost" (time and
+    size), or "content" (documents and vectors).
+    """
 
     metric: str
     value: float | None
     passed: bool
     reason: str
+    undecided: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,13 @@ class Verdict:
     """All gates' results. A candidate passes when every gate does."""
 
     gates: tuple[GateResult, ...]
+
+    @property
+    def outcome(self) -> str:
+        """ "pass", "fail" (some gate failed), or "undecided" (none failed, and some could not be decided)."""
+        if self.passed:
+            return "pass"
+        return "undecided" if all(gate.passed or gate.undecided for gate in self.gates) else "fail"
 
     @property
     def passed(self) -> bool:

@@ -123,7 +123,9 @@ GOLDEN = {"queries": "golden.jsonl"}
         ),
         pytest.param({"gates": {"p95_ms": True}}, "field gates.p95_ms: got 'True'; Input should be", id="gate as bool"),
         pytest.param(
-            {"gates": {"p95_ms": {}}}, "field gates.p95_ms: a gate needs min, max or max_drop", id="empty gate"
+            {"gates": {"p95_ms": {}}},
+            "field gates.p95_ms: a gate needs min, max, max_drop or max_drop_in_slice",
+            id="empty gate",
         ),
         pytest.param(
             {"golden": GOLDEN, "gates": {"recall_at_10": 95}},

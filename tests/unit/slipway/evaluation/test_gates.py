@@ -96,6 +96,8 @@ def test_a_verdict_lists_every_gate_and_the_reasons_of_those_that_failed() -> No
         "value": 1.0,
         "passed": True,
         "reason": "recall_at_10 1: at least the minimum 0.9",
+        "undecided": False,
+        "kind": "",
     }
 
 
