@@ -99,6 +99,23 @@ class Against:
     same_encoder: bool
     min_queries: int
 
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Against:
+        """From the facts of a comparison (see slipway.stages.comparison)."""
+        encoders, queries = facts["encoders"], facts["queries"]
+        return cls(
+            overall={name: _difference(one, queries) for name, one in facts["metrics"].items()},
+            by_slice={
+                slice_: {name: _difference(one, its["queries"]) for name, one in its["metrics"].items()}
+                for slice_, its in facts["by_slice"].items()
+            },
+            alpha=facts["alpha"],
+            slice_alpha=facts["slice_alpha"],
+            floors=facts["noise"] or {},
+            same_encoder=encoders["candidate"]["fingerprint"] == encoders["live"]["fingerprint"],
+            min_queries=facts["min_queries"],
+        )
+
     def judge(self, metric: str, margin: float) -> tuple[Outcome, str]:
         """Whether the loss over all queries is within the margin, in a sentence."""
         found, floor = self.overall[metric], self.floors.get(metric, 0.0)
@@ -108,7 +125,9 @@ class Against:
     def judge_slices(self, metric: str, margin: float) -> tuple[Outcome, str]:
         """Whether the loss in every slice is within the margin, in a sentence that names the slices where it is not."""
         floor = self.floors.get(metric, 0.0)
-        found = {name: slice_[metric] for name, slice_ in self.by_slice.items()}
+        found = {name: slice_[metric] for name, slice_ in self.by_slice.items() if metric in slice_}
+        if not found:
+            return Outcome.UNDECIDED, "the live release was not measured query by query, so slices are undecided"
         outcomes = {name: self._outcome(one, margin, floor, self.slice_alpha) for name, one in found.items()}
         for outcome in (Outcome.FAIL, Outcome.UNDECIDED):
             if names := [name for name, its in outcomes.items() if its is outcome]:
@@ -139,6 +158,10 @@ class Against:
             return f"{told} (as it was measured before its release)"
         few = f"{found.queries:,} queries, of which {found.worse:,} got worse"
         return f"{told} ({few}; an interval needs judging.min_queries, {self.min_queries:,})"
+
+
+def _difference(facts: Mapping[str, Any], queries: int) -> Difference:
+    return Difference(queries=queries, **facts)
 
 
 def _allowed(margin: float) -> str:

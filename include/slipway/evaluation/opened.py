@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Opened:
 
     def found(self, queries: Vectors, k: int = 10) -> list[list[str]]:
         """Ids of the k nearest documents that the index finds for each query, best first."""
-        return [document_ids(self.searcher, ranked) for ranked in self.searcher.nearest_documents(queries, k)]
+        return found_by(self.searcher, queries, k)
 
 
 def fetch_files(run: Run, made: Manifest) -> dict[str, Path]:
@@ -48,19 +48,35 @@ def fetch_files(run: Run, made: Manifest) -> dict[str, Path]:
     return {one.name: fetch(run.store, one, run.scratch) for one in made.objects}
 
 
-def open_made(
-    run: Run, made: Manifest, files: Mapping[str, Path], folder: Path, parameters: Mapping[str, int]
-) -> Opened:
-    """A candidate or a release, opened; its vectors are gathered in `folder`.
+def with_vectors(run: Run, made: Manifest, files: Mapping[str, Path], searcher: Searcher, folder: Path) -> Opened:
+    """A candidate or a release with its vectors, which are gathered in `folder`.
 
     Raises `IndexRefused` when the vector store has no vector of a row, and `CorruptObject`.
     """
-    searcher = Searcher(files, parameters)
-    vectors = payload.gather(
-        run.store, made.facts["encoder"], files[artifact.ROWS], folder / "vectors.npy", run.scratch
-    )
-    live = artifact.live_rows(artifact.open_arrow(files[artifact.ROWS], artifact.ROWS_SCHEMA))
+    encoder, rows = made.facts["encoder"], files[artifact.ROWS]
+    vectors = payload.gather(run.store, encoder, rows, folder / "vectors.npy", run.scratch)
+    live = artifact.live_rows(artifact.open_arrow(rows, artifact.ROWS_SCHEMA))
     return Opened(searcher, vectors, np.flatnonzero(live), made.facts["spec"]["metric"])
+
+
+def found_by(searcher: Searcher, queries: Vectors, k: int = 10) -> list[list[str]]:
+    """Ids of the k nearest documents that the index finds for each query, best first."""
+    return [document_ids(searcher, ranked) for ranked in searcher.nearest_documents(queries, k)]
+
+
+def found_without(searcher: Searcher, queries: Vectors, left_out: Collection[str], k: int = 10) -> list[list[str]]:
+    """As `found_by`, but these documents are left out and those behind them move up."""
+    made, depth = found_by(searcher, queries, k), k
+    short = [place for place, found in enumerate(made) if not set(left_out).isdisjoint(found)]
+    while short:
+        depth *= 2
+        deeper = found_by(searcher, queries[short], depth)
+        for place, found in zip(short, deeper, strict=True):
+            made[place] = [name for name in found if name not in left_out][:k]
+        short = [
+            place for place, found in zip(short, deeper, strict=True) if len(made[place]) < k and len(found) == depth
+        ]
+    return made
 
 
 def document_ids(searcher: Searcher, ranked: Sequence[tuple[int, float, int]]) -> list[str]:

@@ -13,7 +13,7 @@ from slipway.errors import EncoderError
 from slipway.evaluation.gates import judge
 from slipway.evaluation.golden import GoldenQuery, GoldenSet, read_golden
 from slipway.evaluation.latency import latency
-from slipway.evaluation.opened import Opened, document_ids, fetch_files, open_made
+from slipway.evaluation.opened import Opened, document_ids, fetch_files, with_vectors
 from slipway.evaluation.relevance import empty_result_rate, means_by_slice, must_find_rate, relevance
 from slipway.evaluation.sweep import sweep
 from slipway.index import artifact
@@ -22,6 +22,7 @@ from slipway.index.spec import Spec
 from slipway.index.tune import tune
 from slipway.manifest import Draft, Manifest, find, fingerprint
 from slipway.run import Run
+from slipway.serving.searcher import Searcher
 from slipway.serving.smoke import smoke_queries
 
 VERSION = 3
@@ -33,8 +34,8 @@ def evaluate(run: Run, candidate: Manifest) -> Manifest:
 
     Latency depends on the machine's moment, so a measurement that failed a gate on it is taken anew in each run.
     Facts: `metrics` (by name, see slipway.config.metrics), `by_slice`, search-time `parameters` with the reason, the
-    golden file's checksum, and `sweep` (see slipway.evaluation.sweep). Objects: `queries.json` (per query) and `smoke.json`. Raises `GoldenError`, and
-    `EncoderError` when the model is not the candidate's.
+    golden file's checksum, and `sweep` (see slipway.evaluation.sweep). Objects: `queries.json` (per query) and
+    `smoke.json`. Raises `GoldenError`, and `EncoderError` when the model is not the candidate's.
     """
     golden = read_golden(run.collection.golden.queries) if run.collection.golden else None
     search = run.collection.index.search.model_dump(mode="json")
@@ -49,7 +50,8 @@ def evaluate(run: Run, candidate: Manifest) -> Manifest:
     draft = Draft(run.store, place, "evaluate", print_of, {"candidate": candidate.digest})
     scratch = run.scratch / f"evaluate-{draft.attempt}"
     scratch.mkdir(parents=True)
-    opened = open_made(run, candidate, fetch_files(run, candidate), scratch, {})
+    files = fetch_files(run, candidate)
+    opened = with_vectors(run, candidate, files, Searcher(files, {}), scratch)
     facts = _Measuring(run, candidate, opened).measure(golden, draft)
     return draft.seal(dict(candidate.counts), facts)
 
