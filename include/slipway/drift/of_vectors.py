@@ -24,7 +24,8 @@ TREND_FLOOR = 0.05  # of the centroid since the oldest record: a year of ordinar
 def sound(now: Sample, before: Sample | None, rules: Rules) -> list[Measure]:
     """Norms, zero vectors and equal vectors. None of them needs the live release to be of the same encoder."""
     lengths = norms(now.vectors)
-    found = [_norm("smallest", lengths.min()), _norm("mean", lengths.mean()), _norm("largest", lengths.max())]
+    extremes = {"smallest": lengths.min(), "mean": lengths.mean(), "largest": lengths.max()}
+    found = [_norm(which, float(value)) for which, value in extremes.items()]
     zeros = int((lengths == 0).sum())
     said = f"{zeros:,} of {len(lengths):,} vectors are zero" + (": the index cannot place them" if zeros else "")
     return [
