@@ -16,6 +16,7 @@ WIDTH = 420
 ROW = 30
 LABELS, VALUES = 138, 356  # a forest's plot lies between its labels and its values
 LETTERS = 18  # of a label that fit
+STEADY = 0.02  # a trend that moves by less than this part of its value looks flat
 CLOSE, LINE = 110, 16  # how long and how high a note is
 
 
@@ -183,7 +184,8 @@ def trend(measures: Sequence[Mapping[str, Any]]) -> Trend:
     """A line through what each run saw, oldest first, in a drawing of 240 × 56; at least one."""
     values = [float(one["value"]) for one in measures]
     threshold = measures[-1]["threshold"]
-    up = around([*values, *([] if threshold is None else [float(threshold)])], 50, 6, 0.05)
+    held = [*values, *(values[-1] * (1 + sign * STEADY) for sign in (1, -1))]
+    up = around([*held, *([] if threshold is None else [float(threshold)])], 50, 6, 0.05)
     across = Scale(0, max(len(values) - 1, 1), 6, 234)
     places = [(across(number), up(value)) for number, value in enumerate(values)]
     alarms = tuple(place for place, one in zip(places, measures, strict=True) if one["alarm"])

@@ -13,9 +13,14 @@ from slipway.storage.base import ObjectStore
 PAGE, DOCUMENT = "report.html", "report.json"
 
 
+def page_of(report: Manifest) -> SealedObject:
+    """The object that is the report as HTML. Raises `ObjectMissing`."""
+    return report.one(PAGE)
+
+
 def read_page(store: ObjectStore, report: Manifest) -> str:
     """The report as HTML. Raises `ObjectMissing`, and `CorruptObject` when it is not what was sealed."""
-    return read_object(store, report.one(PAGE)).decode()
+    return read_object(store, page_of(report)).decode()
 
 
 def read_document(store: ObjectStore, report: Manifest) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Scale:
     def _even(self, count: int) -> list[float]:
         rough = (self.high - self.low) / count
         unit = 10.0 ** math.floor(math.log10(rough))
-        step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough * 0.999)
+        step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough * 0.7)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [round(number * step, 10) for number in range(first, last + 1)]
 
