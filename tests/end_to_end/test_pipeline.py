@@ -38,6 +38,7 @@ STAGES = [
     "index",
     "reconcile",
     "evaluate",
+    "side_by_side",
     "gate",
     "release",
 ]
