@@ -205,14 +205,14 @@ def verdict(run: Run, evaluation: Manifest, comparison: Manifest | None) -> Verd
         before = facts["metrics"] if facts["golden"] == evaluation.facts["golden"] else None
     against = Against.of(comparison.facts) if comparison else None
     uncompared = live is not None and comparison is None and evaluation.facts["golden"] is not None
-    gates = demands(run.collection, metrics, comparison is not None and _is_upgrade(start, comparison))
+    upgrade = comparison is not None and _is_upgrade(start, comparison)
+    gates = demands(run.collection, metrics, upgrade)
     judged = judge(gates, metrics, before, against, uncompared=uncompared)
     return judged.allowing_undecided() if start and "undecided" in start.allowed else judged
 
 
 def _is_upgrade(start: Start | None, comparison: Manifest) -> bool:
-    """Whether the candidate is of another encoder than what is live, or was asked for with another index spec."""
+    """Whether the run has settings of its own (see slipway.checkpoint.Start) that differ from what is live."""
     encoders, specs = comparison.facts["encoders"], comparison.facts["specs"]
-    if encoders["candidate"]["fingerprint"] != encoders["live"]["fingerprint"]:
-        return True
-    return bool(start and start.settings and specs["candidate"] != specs["live"])
+    other_space = encoders["candidate"]["fingerprint"] != encoders["live"]["fingerprint"]
+    return bool(start and start.settings) and (other_space or specs["candidate"] != specs["live"])

@@ -13,8 +13,8 @@ MUST_FIND = "must_find_rate"
 def demands(collection: Collection, metrics: Mapping[str, float], upgrade: bool) -> dict[str, Gate]:
     """The gates by metric, those of the file first.
 
-    Documents that must be found must all be found, unless the file says otherwise. In an `upgrade`, to another encoder
-    or on purpose to another index, nDCG@10 and recall@10 are always judged against the live release's as well.
+    Documents that must be found must all be found, unless the file says otherwise. In an `upgrade`, of the encoder or
+    of the index, nDCG@10 and recall@10 are always judged against the live release's as well.
     """
     gates = dict(collection.gates)
     if MUST_FIND in metrics and MUST_FIND not in gates:
