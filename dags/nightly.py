@@ -25,9 +25,10 @@ def nightly(collection: Collection) -> DAG:
         candidate = tasks.index(chunks)
         reconciled = tasks.reconcile(snapshot, chunks, candidate)
         evaluation = tasks.evaluate(candidate)
-        verdict = tasks.gate(evaluation)
+        comparison = tasks.side_by_side(candidate, evaluation)
+        verdict = tasks.gate(evaluation, comparison)
         releases = {"outlets": [release_asset(collection.name)], "execution_timeout": release_limit(collection)}
-        released = tasks.release.override(**releases)(began, candidate, evaluation, verdict)
+        released = tasks.release.override(**releases)(began, candidate, evaluation, verdict, comparison)
         began >> raw
         difference >> chunks
         vectors >> candidate

@@ -15,6 +15,9 @@ from slipway.run import Run
 from slipway.stages.embed import Embedded
 from slipway.stages.release import Released
 
+COMPARED = ("live", "queries", "alpha", "metrics", "by_slice", "neighbours", "noise")  # facts of a comparison
+VERDICTS = {"pass": "passed", "fail": "failed", "undecided": "undecided"}
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -37,6 +40,7 @@ class Steps:
     candidate: Manifest | None = None
     reconciled: DataclassInstance | None = None
     evaluation: Manifest | None = None
+    comparison: Manifest | None = None
     verdict: Verdict | None = None
     released: Released | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -137,9 +141,12 @@ def _judged(steps: Steps) -> dict[str, Any]:
         found["metrics"] = dict(steps.evaluation.facts["metrics"])
         found["by_slice"] = steps.evaluation.facts.get("by_slice", {})
         found["judged_missing"] = steps.evaluation.facts.get("judged_missing", [])
+    if steps.comparison:
+        facts = steps.comparison.facts
+        found["comparison"] = {"place": steps.comparison.place} | {name: facts[name] for name in COMPARED}
     if steps.verdict:
         found["gates"] = steps.verdict.as_json()
-        found["verdict"] = "passed" if steps.verdict.passed else "failed"
+        found["verdict"] = VERDICTS[steps.verdict.outcome]
         if not steps.verdict.passed:
             found["reason"] = "; ".join(steps.verdict.reasons)
     return found

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from slipway.run import Run
 
 RETURNED = "return_value"
-ALLOWED = ("allow_deletes", "allow_changes", "allow_over_budget", "allow_encoder_change")  # parameters of the DAG
+# Parameters of the DAG
+ALLOWED = ("allow_deletes", "allow_changes", "allow_over_budget", "allow_encoder_change", "allow_undecided")
 Sealed = dict[str, Any]  # {"place": …, and counts}
 
 
@@ -260,24 +261,45 @@ def evaluate(candidate: Sealed) -> Sealed:
         return {"place": made.place, "metrics": dict(made.facts["metrics"])}
 
 
+@step(hours=2, pool=pools.INDEX)
+def side_by_side(candidate: Sealed, evaluation: Sealed) -> Sealed | None:
+    """### Ask the live release the same questions
+
+    Searches the live release with its own encoder for the golden queries of today, and compares the two query by query:
+    each difference with the interval in which it lies, by slice, and how alike the rankings are. Judged documents that
+    were deleted at the source are left out on both sides. Nothing to do on a first run, or without golden queries.
+
+    **Red?** `EncoderError`: the model of the live release is not on this worker; put it back, or start a run with
+    *Allow undecided gates*, which releases without this comparison. `GoldenError`: the golden file changed meanwhile.
+    """
+    from slipway.manifest import load
+    from slipway.stages.comparison import compare
+
+    with open_run() as run:
+        made = compare(run, load(run.store, candidate["place"]), load(run.store, evaluation["place"]))
+        return _sealed(made, neighbours=made.facts["neighbours"]) if made else None
+
+
 @step(hours=0.5)
-def gate(evaluation: Sealed) -> list[dict[str, Any]]:
+def gate(evaluation: Sealed, comparison: Sealed | None) -> list[dict[str, Any]]:
     """### Judge the measurements
 
-    Each gate of the collection file compares one metric with its threshold, and with the live release where asked for.
+    Each gate of the collection file compares one metric with its threshold, and with the live release where asked for:
+    a loss is within the margin, certainly beyond it, or undecided, where the golden queries are too few to tell.
 
     **Red?** The candidate failed the gates that the log names, each with its value and threshold. Nothing was released.
     Look at what changed (`compare`), at `by_slice` in the result, and decide: mend the source or the settings, or move
-    the gate. The candidate and its evaluation are kept in the store.
+    the gate. **UNDECIDED**: add golden queries, or start a run with *Allow undecided gates*. The candidate, its
+    evaluation and its comparison are kept in the store.
     """
+    from slipway.cli.show import mark
     from slipway.errors import GateRefused
-    from slipway.manifest import load
     from slipway.pipeline import verdict
 
     with open_run() as run:
-        judged = verdict(run, load(run.store, evaluation["place"]))
-    for one in judged.gates:
-        print(f"{'pass' if one.passed else 'FAIL'}  {one.reason}")  # noqa: T201
+        judged = verdict(run, _load(run, evaluation), _load(run, comparison) if comparison else None)
+    for one in judged.as_json():
+        print(f"{mark(one)}  {one['reason']}")  # noqa: T201
     if not judged.passed:
         get_current_context()["ti"].xcom_push(RETURNED, judged.as_json())
         raise GateRefused("the candidate was refused, the live release is untouched: " + "; ".join(judged.reasons))
@@ -285,7 +307,13 @@ def gate(evaluation: Sealed) -> list[dict[str, Any]]:
 
 
 @step(hours=RELEASE_HOURS)
-def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates: list[dict[str, Any]]) -> None:
+def release(
+    began: dict[str, Any],
+    candidate: Sealed,
+    evaluation: Sealed,
+    gates: list[dict[str, Any]],
+    comparison: Sealed | None,
+) -> None:
     """### Make the candidate live
 
     Copies the artifact under one manifest, reads it back through the reader, asks its smoke queries, and swaps
@@ -304,7 +332,6 @@ def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates:
     Cleared or tried again after a kill, it goes on at the share that it had reached.
     """
     from slipway.evaluation.gates import GateResult, Verdict
-    from slipway.manifest import load
     from slipway.stages.release import release
     from slipway_airflow.assets import release_asset, release_facts
 
@@ -312,12 +339,13 @@ def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates:
     with open_run() as run:
         done = release(
             run,
-            load(run.store, candidate["place"]),
-            load(run.store, evaluation["place"]),
+            _load(run, candidate),
+            _load(run, evaluation),
             Verdict(tuple(GateResult(**one) for one in gates)),
             began["generation"],
             who(context["dag_run"]),
             _why(context),
+            comparison=_load(run, comparison) if comparison else None,
         )
         asset = release_asset(run.collection.name)
     context["ti"].xcom_push("released", asdict(done))
@@ -349,6 +377,12 @@ def report() -> str:
         print(show.result(made))  # noqa: T201
         lease.release(run.store, run.run_id)
         return result_key(run.run_id)
+
+
+def _load(run: Run, sealed: Sealed) -> Manifest:
+    from slipway.manifest import load
+
+    return load(run.store, sealed["place"])
 
 
 def _sealed(manifest: Manifest, **facts: Any) -> Sealed:

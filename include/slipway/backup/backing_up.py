@@ -28,6 +28,7 @@ _KINDS = (
     "chunks/",
     "candidates/",
     "evaluations/",
+    layout.COMPARISONS,
     layout.RELEASES,
     layout.RUNS,
     layout.CHECKPOINTS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from slipway.cli import shifts
+from slipway.evaluation.signs import signed
 
 LABEL = 11  # characters
 
@@ -17,7 +18,8 @@ def result(made: dict[str, Any]) -> str:
             "  Nothing changed: nothing was embedded, and the live release is what this run would have built.",
             "",
         ]
-    lines += _told(made) + _sources(made) + _plan(made) + _counts(made) + _index(made) + _metrics(made) + _gates(made)
+    lines += _told(made) + _sources(made) + _plan(made) + _counts(made) + _index(made)
+    lines += _metrics(made) + _compared(made) + _gates(made)
     state = "released" if made["released"] else "not released"
     lines += ["", _line("release", f"{state}: {made.get('release_id') or '-'}  {made.get('reason', '')}".rstrip())]
     return "\n".join([*lines, _seconds(made), *shifts.steps(made.get("shift", []))])
@@ -192,9 +194,33 @@ def _missing(made: dict[str, Any]) -> list[str]:
     return [_line("missing", f"{len(missing):,} judged documents are not in the collection: {first}")]
 
 
+def _compared(made: dict[str, Any]) -> list[str]:
+    """Differences to the live release on the same golden queries, each with its interval."""
+    compared = made.get("comparison")
+    if not compared:
+        return []
+    sure = f"{100 * (1 - 2 * compared['alpha']):.4g} %"
+    lines = []
+    for name, one in compared["metrics"].items():
+        shown = f"{name} {signed(one['difference'])}"
+        if one["low"] is not None:
+            shown += f" ({sure}: {signed(one['low'])} to {signed(one['high'])})"
+        lines.append(_line("compared", shown))
+    neighbours = compared["neighbours"]
+    of_both = f"{compared['queries']:,} queries asked of {compared['live']} too"
+    changed = f"{neighbours['changed_share']:.1%} changed their top ten, overlap@10 {neighbours['overlap_at_10']:.3f}"
+    return [*lines, _line("compared", f"{of_both}; {changed}")]
+
+
 def _gates(made: dict[str, Any]) -> list[str]:
-    marks = {True: "pass", False: "FAIL"}
-    return [_line("gate", f"{marks[gate['passed']]}  {gate['reason']}") for gate in made.get("gates", [])]
+    return [_line("gate", f"{mark(gate)}  {gate['reason']}") for gate in made.get("gates", [])]
+
+
+def mark(gate: dict[str, Any]) -> str:
+    """What became of a gate, in a word."""
+    if gate["passed"]:
+        return "pass"
+    return "UNDECIDED" if gate.get("undecided") else "FAIL"
 
 
 def validation(found: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slipway.evaluation.bootstrap import intervals
+from slipway.evaluation.signs import signed
 
 DIGITS = 6  # of a measured number after the point
 
@@ -176,9 +177,3 @@ def _says(outcome: Outcome, found: Difference, floor: float) -> str:
     if abs(found.difference) <= floor:
         return f"no win and no loss, as building the same index again changes up to {floor:.3g}"
     return "better" if found.low is not None and found.low > floor else "not worse"
-
-
-def signed(value: float) -> str:
-    """A difference for people: +0.041, −0.0004, 0."""
-    size = f"{abs(value):.3f}" if abs(value) >= 0.001 else f"{abs(value):.1g}"
-    return size if value == 0 else f"{'+' if value > 0 else '−'}{size}"

@@ -15,9 +15,11 @@ from slipway.errors import CorruptObject, ObjectMissing
 from slipway.maintenance.survey import Survey, is_start, run_of
 from slipway.pointer import Serving
 
-# By kind: the facts that name a place that must be there. Evaluations and releases name candidates that may be gone.
+# By kind: the facts that name a place that must be there. Evaluations, comparisons and releases name candidates that
+# may be gone.
 _MUST = {"releases": "snapshot", "checkpoints": "snapshot", "candidates": "snapshot", "chunks": "snapshot"}
-_MAY = {"releases": "candidate", "evaluations": "candidate"}
+_MAY = {"releases": "candidate", "evaluations": "candidate", "comparisons": "candidate"}
+_JUDGED = ("evaluations", "comparisons")
 
 
 def needed(found: Survey, serving: Serving, before: datetime, checkpoints: int) -> set[str]:
@@ -35,7 +37,7 @@ def needed(found: Survey, serving: Serving, before: datetime, checkpoints: int) 
     kept = _reached(found, {*kept, *_made_of(found, "chunks", built_on | released)})
     kept = _reached(found, {*kept, *_made_of(found, "candidates", built_on)})
     judged = kept | {found.fact(path, "candidate") for path in releases}
-    kept |= {path for path in found.sealed("evaluations") if found.fact(path, "candidate") in judged}
+    kept |= {path for kind in _JUDGED for path in found.sealed(kind) if found.fact(path, "candidate") in judged}
     return kept | {path for path in found.sealed("differences") if _sides(found, path) <= kept}
 
 

@@ -42,7 +42,7 @@ def compare(run: Run, candidate: Manifest, evaluation: Manifest, noise: bool = F
 
     None where nothing is live, where there are no golden queries, and where the live encoder's model is not on this
     machine and the run was allowed undecided gates. Facts: the places `candidate` and `evaluation`, `live` (release),
-    `encoders`, `queries` (how many are judged on both), `dropped` (queries without a judged document that is there),
+    `encoders`, `specs` (factory strings), `queries` (how many are judged on both), `dropped` (queries without a judged document that is there),
     `gone` (judged documents that are not), `alpha`, `slice_alpha`, `resamples`, `min_queries`, `metrics` and `by_slice`
     (see slipway.evaluation.losses.Difference), `noise` by metric, `neighbours`, and whether the live release's recall
     was `measured`. Objects: `queries.json`, `moved.json`. Raises `EncoderError`, `GoldenError` and `CorruptObject`.
@@ -105,6 +105,7 @@ class _Comparing:
             "evaluation": self.evaluation.place,
             "live": self.slot.release_id,
             "encoders": {"candidate": self._encoder(self.candidate), "live": self._encoder(self.release)},
+            "specs": {"candidate": self._spec(self.candidate), "live": self._spec(self.release)},
             **sides.facts(self._recorded_recall()),
             "noise": measured_floors,
             "measured": self.measured,
@@ -156,6 +157,9 @@ class _Comparing:
         path = fetch(self.run.store, made.one(artifact.ENCODER), self.run.scratch)
         described, print_of = read_encoder(path, made)
         return {"name": described.name, "fingerprint": print_of, "dimension": described.dimension}
+
+    def _spec(self, made: Manifest) -> str:
+        return str(made.facts["spec"]["factory"])
 
     def _recorded_recall(self) -> float | None:
         return self.release.facts["metrics"].get("recall_at_10")

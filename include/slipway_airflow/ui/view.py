@@ -85,6 +85,8 @@ def headline(result: Mapping[str, Any]) -> dict[str, str]:
             "tone": BAD,
             "sentence": f"{reason}. {UNTOUCHED}" if reason else UNTOUCHED,
         }
+    if result.get("verdict") == "undecided":
+        return {"word": "Undecided by its gates", "tone": BAD, "sentence": f"{reason}. {UNTOUCHED}"}
     if result.get("failed"):
         return {"word": "Failed", "tone": BAD, "sentence": UNTOUCHED}
     if result.get("nothing_changed") is True:
@@ -159,7 +161,9 @@ def _tiles(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
     metric = str(gate.get("metric"))
     reason = str(gate.get("reason") or "").removeprefix(f"{metric} ")
-    return {"metric": metric, "passed": gate.get("passed") is True, "reason": reason, "meaning": _meaning(metric)}
+    passed = gate.get("passed") is True
+    word = "pass" if passed else "undecided" if gate.get("undecided") is True else "fail"
+    return {"metric": metric, "passed": passed, "word": word, "reason": reason, "meaning": _meaning(metric)}
 
 
 def _documents(result: Mapping[str, Any]) -> list[tuple[str, str]]:

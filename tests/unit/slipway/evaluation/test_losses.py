@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from slipway.config.collection import Gate
 from slipway.evaluation.gates import GateResult, judge
-from slipway.evaluation.losses import Against, Outcome, differences, signed
+from slipway.evaluation.losses import Against, Outcome, differences
+from slipway.evaluation.signs import signed
 
 METRIC = "ndcg_at_10"
 RESAMPLES = 1_000

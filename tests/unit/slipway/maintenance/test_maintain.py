@@ -18,7 +18,7 @@ from slipway.errors import CorruptObject, EncoderError, ObjectMissing, RunInProg
 from slipway.lease import Holder, held, read_lease
 from slipway.maintenance import Maintained, Retained, maintain
 from slipway.maintenance.sweep import WHY
-from slipway.manifest import MANIFEST, load
+from slipway.manifest import MANIFEST, Draft, load
 from slipway.parts import fetch_parts
 from slipway.pointer import Change, read_serving, swap_serving
 from slipway.storage import ObjectStore
@@ -115,6 +115,18 @@ def test_of_old_nights_only_what_serves_and_what_can_be_built_on_stays(history: 
     }
     assert all(one.why and one.bytes > 0 for one in done.removed)
     assert_sound(history)
+
+
+def test_comparisons_stay_as_long_as_what_they_compared(history: History) -> None:
+    nights = [history.night([1, 2]), history.night([2, 3], until="candidate"), history.night([3, 4], until="candidate")]
+    nights.append(history.night([4, 5], until="candidate"))
+    for number, night in enumerate(nights):
+        draft = Draft(history.store, layout.comparison(f"{number:016d}"), "compare", f"{number:016d}")
+        draft.add_json("queries.json", [])
+        draft.seal({"queries": 0}, {"candidate": night["candidate"].place})
+    history.pass_days(15)
+    maintain(history.run())
+    assert places(history.store, "comparisons") == [layout.comparison(f"{number:016d}") for number in (0, 2, 3)]
 
 
 def test_vectors_that_nothing_kept_needs_go_after_their_time(history: History) -> None:
