@@ -25,15 +25,16 @@ def nightly(collection: Collection) -> DAG:
         candidate = tasks.index(chunks)
         reconciled = tasks.reconcile(snapshot, chunks, candidate)
         evaluation = tasks.evaluate(candidate)
+        drift = tasks.drift(snapshot, candidate)
         verdict = tasks.gate(evaluation)
         releases = {"outlets": [release_asset(collection.name)], "execution_timeout": release_limit(collection)}
         released = tasks.release.override(**releases)(began, candidate, evaluation, verdict)
         began >> raw
         difference >> chunks
         vectors >> candidate
-        reconciled >> evaluation
+        reconciled >> evaluation >> drift
         # A teardown: runs whatever happened, and leaves the run's colour to the tasks before it.
-        [raw, documents, vectors, released] >> tasks.report().as_teardown()
+        [raw, documents, vectors, drift, released] >> tasks.report().as_teardown()
     return dag
 
 

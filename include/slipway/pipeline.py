@@ -21,6 +21,7 @@ from slipway.serving.loading import read_release_manifest
 from slipway.stages.chunk import chunk
 from slipway.stages.clean import clean
 from slipway.stages.difference import check_breaker, difference
+from slipway.stages.drift import observe
 from slipway.stages.embed import embed
 from slipway.stages.evaluate import evaluate
 from slipway.stages.extract import extract
@@ -157,6 +158,8 @@ class _Work:
             steps.reconciled = reconcile(run, steps.snapshot, steps.chunks, steps.candidate)
         with self._timed("evaluate"):
             steps.evaluation = evaluate(run, steps.candidate)
+        with self._timed("drift"):
+            steps.drift = observe(run, steps.snapshot, steps.candidate, steps.comparison)
         with self._timed("gate"):
             steps.verdict = verdict(run, steps.evaluation)
         if steps.verdict.passed:

@@ -38,6 +38,7 @@ STAGES = [
     "index",
     "reconcile",
     "evaluate",
+    "drift",
     "gate",
     "release",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from slipway.cli import shifts
+from slipway.cli import drifts, shifts
 
 LABEL = 11  # characters
 
@@ -17,7 +17,8 @@ def result(made: dict[str, Any]) -> str:
             "  Nothing changed: nothing was embedded, and the live release is what this run would have built.",
             "",
         ]
-    lines += _told(made) + _sources(made) + _plan(made) + _counts(made) + _index(made) + _metrics(made) + _gates(made)
+    lines += _told(made) + _sources(made) + _plan(made) + _counts(made) + _index(made) + _metrics(made)
+    lines += [_line("drift", said) for said in drifts.sentences(made.get("drift"))] + _gates(made)
     state = "released" if made["released"] else "not released"
     lines += ["", _line("release", f"{state}: {made.get('release_id') or '-'}  {made.get('reason', '')}".rstrip())]
     return "\n".join([*lines, _seconds(made), *shifts.steps(made.get("shift", []))])

@@ -16,7 +16,7 @@ from slipway import checkpoint, layout, maintenance
 from slipway.acknowledgement import Acknowledgement, publish
 from slipway.errors import CorruptObject, EncoderError, ObjectMissing, RunInProgress
 from slipway.lease import Holder, held, read_lease
-from slipway.maintenance import Maintained, Retained, maintain
+from slipway.maintenance import Maintained, Retained, maintain, reach
 from slipway.maintenance.sweep import WHY
 from slipway.manifest import MANIFEST, load
 from slipway.parts import fetch_parts
@@ -115,6 +115,19 @@ def test_of_old_nights_only_what_serves_and_what_can_be_built_on_stays(history: 
     }
     assert all(one.why and one.bytes > 0 for one in done.removed)
     assert_sound(history)
+
+
+def test_of_drift_the_newest_records_stay_however_old_they_are(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        history.night([number])
+    history.pass_days(500)
+    assert "drift" not in by_kind(maintain(history.run()))
+    before = places(history.store, "drift")
+    monkeypatch.setattr(reach, "DRIFT_RECORDS", 3)
+    assert by_kind(maintain(history.run(), now=datetime.now(UTC)))["drift"] == 2  # its manifest, and one object
+    assert places(history.store, "drift") == before[1:]
 
 
 def test_vectors_that_nothing_kept_needs_go_after_their_time(history: History) -> None:
@@ -455,9 +468,10 @@ def aged(tmp_path: Path) -> CrashingStore:
 
 
 def test_a_kill_before_any_change_loses_nothing_and_the_next_maintenance_ends_alike(
-    aged: CrashingStore, tmp_path: Path
+    aged: CrashingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill after a change is one before the next."""
+    monkeypatch.setattr(reach, "DRIFT_RECORDS", 1)
     expected = History(aged.clone(), tmp_path / "expected")
     before = len(keys(expected.store))
     done = maintain(expected.run(checkpoints=1))
