@@ -25,6 +25,7 @@ from slipway.stages.chunk import chunk
 from slipway.stages.clean import clean
 from slipway.stages.comparison import compare
 from slipway.stages.difference import check_breaker, difference
+from slipway.stages.drift import observe
 from slipway.stages.embed import embed
 from slipway.stages.evaluate import evaluate
 from slipway.stages.extract import extract
@@ -166,6 +167,8 @@ class _Work:
             steps.evaluation = evaluate(run, steps.candidate)
         with self._timed("side_by_side"):
             steps.comparison = compare(run, steps.candidate, steps.evaluation)
+        with self._timed("drift"):
+            steps.drift = observe(run, steps.snapshot, steps.candidate, steps.comparison)
         with self._timed("gate"):
             steps.verdict = verdict(run, steps.evaluation, steps.comparison)
         if steps.verdict.passed:

@@ -41,6 +41,7 @@ class Steps:
     reconciled: DataclassInstance | None = None
     evaluation: Manifest | None = None
     comparison: Manifest | None = None
+    drift: Manifest | None = None
     verdict: Verdict | None = None
     released: Released | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -61,6 +62,8 @@ def assemble(run: Run, steps: Steps) -> dict[str, Any]:
     if steps.raw:
         result["sources"] = _sources(steps)
     result |= _documents(steps) | _vectors(steps) | _judged(steps)
+    if steps.drift:
+        result["drift"] = _drift(steps.drift)
     if steps.candidate:
         result["index"] = _index(steps.candidate, steps.evaluation)
     if steps.reconciled:
@@ -132,6 +135,17 @@ def _index(candidate: Manifest, evaluation: Manifest | None) -> dict[str, Any]:
     if evaluation:
         index |= {name: evaluation.facts[name] for name in ("parameters", "parameters_reason")}
     return index
+
+
+def _drift(record: Manifest) -> dict[str, Any]:
+    """Where the record lies, what its alarms say, and the measures without their sentences."""
+    measures = record.facts["measures"]
+    return {
+        "place": record.place,
+        "against": record.facts["against"],
+        "alarms": [one["says"] for one in measures if one["alarm"]],
+        "measures": [{name: one[name] for name in one if name != "says"} for one in measures],
+    }
 
 
 def _judged(steps: Steps) -> dict[str, Any]:

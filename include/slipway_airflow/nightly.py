@@ -38,6 +38,7 @@ changed, and what is finished is not done twice: **clearing a red task and letti
 | `reconcile` | compares the ids in snapshot, chunks, vectors, index and payload |
 | `evaluate` | measures it against exact search and golden queries |
 | `side_by_side` | asks the live release the same golden queries, and compares the two query by query |
+| `drift` | compares documents and vectors with those of the live release; its alarms stop nothing |
 | `gate` | judges the measurements; a failed gate ends the run here |
 | `release` | makes the candidate live, in one swap or by a gradual shift; skipped when the live release is the same |
 | `report` | writes `runs/<run>/result.json` and prints the result, whatever happened before |

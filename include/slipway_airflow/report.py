@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 STAGES = (
     "preflight", "extract", "clean", "snapshot", "compare", "chunk",
-    "plan", "embed", "index", "reconcile", "evaluate", "side_by_side", "gate", "release",
+    "plan", "embed", "index", "reconcile", "evaluate", "side_by_side", "drift", "gate", "release",
 )  # fmt: skip
 KILLED = "ended without a word: out of memory, killed, or marked as failed; see the task's log"
 
@@ -83,6 +83,7 @@ def _steps(run: Run, left: _Left) -> Steps:
         reconciled=_reconciled(left.one("reconcile")),
         evaluation=_manifest(run, left.one("evaluate")),
         comparison=_manifest(run, left.one("side_by_side")),
+        drift=_manifest(run, left.one("drift")),
         verdict=Verdict(tuple(GateResult(**one) for one in gates)) if gates is not None else None,
         released=Released(**released) if released else None,
         seconds={stage: sum(spent) for stage in STAGES if (spent := left.many(stage, SECONDS))},

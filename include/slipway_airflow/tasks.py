@@ -280,6 +280,34 @@ def side_by_side(candidate: Sealed, evaluation: Sealed) -> Sealed | None:
         return _sealed(made, neighbours=made.facts["neighbours"]) if made else None
 
 
+@step(hours=1)
+def drift(snapshot: Sealed, candidate: Sealed, comparison: Sealed | None = None) -> Sealed:
+    """### Compare the candidate's documents and vectors with those of the live release
+
+    Draws some of either by hash and compares norms, equal vectors, where the vectors lie, languages, lengths, filled
+    fields and rejected rows; embeds some passages anew and holds them beside their stored vectors. What is seen is kept
+    in the store, so that a trend shows: `slipway drift` prints it. Runs beside the gates.
+
+    **An alarm** is a line `ALARM` in the log, and stands on the run's Result page. It stops nothing: the gates decide.
+    It means that something differs by more than chance gives and by enough to matter, and its sentence says what,
+    against which release. Look at what changed in the sources, the templates of the collection file or the model;
+    "a drift alarm" in the runbook has a paragraph for each. If the change is meant, there is nothing to do: the next
+    night is compared with the release that has it.
+
+    **Red?** Nothing was measured, and the release is not held up. `EncoderError`: the model changed during the run, or
+    is missing on this worker. Clear the task to measure again.
+    """
+    from slipway.manifest import load
+    from slipway.stages.drift import observe
+
+    with open_run() as run:
+        compared = load(run.store, comparison["place"]) if comparison else None
+        made = observe(run, load(run.store, snapshot["place"]), load(run.store, candidate["place"]), compared)
+        for one in made.facts["measures"]:
+            print(f"{'ALARM' if one['alarm'] else 'quiet'}  {one['says']}")  # noqa: T201
+        return _sealed(made)
+
+
 @step(hours=0.5)
 def gate(evaluation: Sealed, comparison: Sealed | None) -> list[dict[str, Any]]:
     """### Judge the measurements

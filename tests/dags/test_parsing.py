@@ -103,7 +103,7 @@ def imported(program):
 
 def test_the_stages_follow_each_other_in_the_pipelines_order(shipped):
     dag = shipped.dags["pydocs__nightly"]
-    assert set(dag.task_ids) == set(ORDER)
+    assert set(dag.task_ids) == {*ORDER, "drift"}
     for number, task_id in enumerate(ORDER[:-1]):
         after = dag.get_task(task_id).get_flat_relative_ids(upstream=False)
         assert set(ORDER[number + 1 :]) <= after, f"not all later stages wait for {task_id}"
@@ -112,11 +112,21 @@ def test_the_stages_follow_each_other_in_the_pipelines_order(shipped):
 def test_a_release_needs_a_passed_gate_and_the_gate_an_evaluation(shipped):
     dag = shipped.dags["pydocs__nightly"]
     for task_id, upstream in (
-        ("release", "gate"), ("gate", "side_by_side"), ("side_by_side", "evaluate"), ("evaluate", "reconcile"),
+        ("release", "gate"),
+        ("gate", "side_by_side"),
+        ("side_by_side", "evaluate"),
+        ("evaluate", "reconcile"),
     ):
         task = dag.get_task(task_id)
         assert upstream in task.upstream_task_ids
         assert task.trigger_rule == "all_success"
+
+
+def test_drift_is_observed_beside_the_gates_and_before_the_report(shipped):
+    dag = shipped.dags["pydocs__nightly"]
+    drift = dag.get_task("drift")
+    assert "evaluate" in drift.upstream_task_ids
+    assert drift.downstream_task_ids == {"report"}
 
 
 def test_the_index_is_built_when_nothing_had_to_be_embedded(shipped):

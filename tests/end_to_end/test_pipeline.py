@@ -39,6 +39,7 @@ STAGES = [
     "reconcile",
     "evaluate",
     "side_by_side",
+    "drift",
     "gate",
     "release",
 ]

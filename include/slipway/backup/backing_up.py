@@ -32,6 +32,7 @@ _KINDS = (
     layout.RELEASES,
     layout.RUNS,
     layout.CHECKPOINTS,
+    layout.DRIFT,
     layout.PINS,
 )
 

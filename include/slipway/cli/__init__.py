@@ -3,6 +3,7 @@
 from slipway.cli import audit as audit  # these modules' commands belong to main
 from slipway.cli import backup as backup
 from slipway.cli import doctor as doctor
+from slipway.cli import drift as drift
 from slipway.cli import drill as drill
 from slipway.cli import keygen as keygen
 from slipway.cli import maintain as maintain

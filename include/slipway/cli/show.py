@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from slipway.cli import shifts
+from slipway.cli import drifts, shifts
 from slipway.evaluation.signs import signed
 
 LABEL = 11  # characters
@@ -19,7 +19,8 @@ def result(made: dict[str, Any]) -> str:
             "",
         ]
     lines += _told(made) + _sources(made) + _plan(made) + _counts(made) + _index(made)
-    lines += _metrics(made) + _compared(made) + _gates(made)
+    lines += _metrics(made) + _compared(made)
+    lines += [_line("drift", said) for said in drifts.sentences(made.get("drift"))] + _gates(made)
     state = "released" if made["released"] else "not released"
     lines += ["", _line("release", f"{state}: {made.get('release_id') or '-'}  {made.get('reason', '')}".rstrip())]
     return "\n".join([*lines, _seconds(made), *shifts.steps(made.get("shift", []))])

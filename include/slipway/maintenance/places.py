@@ -25,6 +25,7 @@ _DEPTHS = {
     "candidates": 2,
     "evaluations": 2,
     "comparisons": 2,
+    "drift": 2,
     "releases": 2,
 }
 KINDS = tuple(_DEPTHS)

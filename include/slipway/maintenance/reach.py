@@ -20,6 +20,7 @@ from slipway.pointer import Serving
 _MUST = {"releases": "snapshot", "checkpoints": "snapshot", "candidates": "snapshot", "chunks": "snapshot"}
 _MAY = {"releases": "candidate", "evaluations": "candidate", "comparisons": "candidate"}
 _JUDGED = ("evaluations", "comparisons")
+DRIFT_RECORDS = 400  # newest records of drift that stay: more than a year of nights, of some kilobytes each
 
 
 def needed(found: Survey, serving: Serving, before: datetime, checkpoints: int) -> set[str]:
@@ -37,6 +38,7 @@ def needed(found: Survey, serving: Serving, before: datetime, checkpoints: int) 
     kept = _reached(found, {*kept, *_made_of(found, "chunks", built_on | released)})
     kept = _reached(found, {*kept, *_made_of(found, "candidates", built_on)})
     judged = kept | {found.fact(path, "candidate") for path in releases}
+    kept |= set(sorted(found.sealed("drift"))[-DRIFT_RECORDS:])
     kept |= {path for kind in _JUDGED for path in found.sealed(kind) if found.fact(path, "candidate") in judged}
     return kept | {path for path in found.sealed("differences") if _sides(found, path) <= kept}
 

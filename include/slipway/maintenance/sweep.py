@@ -21,6 +21,7 @@ WHY = {
     "runs": "copies of sources, plans and beginnings of runs that wrote nothing for {days} days; their results stay",
     "comparisons": "of candidates that are not kept",
     "evaluations": "of candidates that are not kept",
+    "drift": "not among the newest records of drift",
     "differences": "between snapshots that are not kept",
     "candidates": "no release was made of them and no kept checkpoint holds their documents",
     "chunks": "no release and no kept checkpoint holds their documents",

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from slipway import layout
+from slipway import checkpoint, layout
 from slipway.chunking import Chunker
 from slipway.drift import draw, record
 from slipway.drift.fidelity import PASSAGES, fidelity
@@ -86,7 +86,7 @@ class _Watched:
         """Draw what is needed."""
         settings = run.collection.drift
         rules = Rules(settings.alpha, settings.permutations, run.collection.index.seed)
-        live = _live(run)
+        live = _live(run, candidate)
         before = None
         if live is not None and live.facts["candidate"] != candidate.place:
             held = load(run.store, live.facts["snapshot"])
@@ -142,9 +142,17 @@ class _Watched:
         return fidelity(hashes, made, stored, encoder)
 
 
-def _live(run: Run) -> Manifest | None:
-    live = read_serving(run.store)[0].live_release
-    return read_release_manifest(run.store, live.release_id, live.manifest_sha256) if live else None
+def _live(run: Run, candidate: Manifest) -> Manifest | None:
+    """The release to compare with: the live one, or what was live before where this run has released the candidate."""
+    serving = read_serving(run.store)[0]
+    slot, start = serving.live_release, checkpoint.started(run)
+    if slot is None:
+        return None
+    live = read_release_manifest(run.store, slot.release_id, slot.manifest_sha256)
+    if live.facts["candidate"] != candidate.place or start is None or start.live_release == slot.release_id:
+        return live
+    former = next((one for one in serving.slots.values() if one.release_id == start.live_release), None)
+    return read_release_manifest(run.store, former.release_id, former.manifest_sha256) if former else None
 
 
 def _sample(run: Run, name: str, snapshot: Manifest, made: Manifest, file: str) -> Sample:

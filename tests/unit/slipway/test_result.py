@@ -16,6 +16,7 @@ from slipway.stages.embed import Embedded
 from slipway.stages.release import Released
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import a_run
+from tests.unit.slipway.drift.records import a_measure, a_record
 from tests.unit.slipway.results import COMPARED, UPDATE
 
 
@@ -133,3 +134,12 @@ def test_a_verdict_that_nobody_could_reach_is_called_undecided(run: Run) -> None
         made = result.assemble(run, Steps(verdict=Verdict(gates)))
         assert made["verdict"] == word
     assert "reason" not in made
+
+
+def test_alarms_of_drift_are_told_in_sentences_and_measures_in_numbers(run: Run) -> None:
+    facts = a_record(1, a_measure("mmd", 0.7, alarm=True, threshold=0.1), a_measure("mean_norm", 1.0))
+    made = result.assemble(run, Steps(drift=sealed(run, "drift/1", {"alarms": 1}, **facts)))["drift"]
+    assert (made["place"], made["against"]) == ("drift/1", "r1")
+    assert made["alarms"] == ["what mmd says"]
+    expected = {"name": "mmd", "group": "vectors", "value": 0.7, "before": None, "threshold": 0.1, "alarm": True}
+    assert made["measures"][0] == expected

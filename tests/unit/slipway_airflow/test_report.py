@@ -97,3 +97,9 @@ def test_what_was_reconciled_is_told(run):
     pytest.importorskip("slipway.stages.reconcile")
     counts = {"documents": 3, "chunks": 4, "vectors": 4, "rows": 5, "tombstones": 1, "sampled": 4}
     assert gather(run, {"reconcile": [counts]})["reconciled"] == counts
+
+
+def test_drift_is_told_and_its_failure_is_named(run):
+    record = sealed(run, "drift/1", {"alarms": 0}, measures=[], against=None)
+    assert gather(run, {"drift": [record]})["drift"]["place"] == "drift/1"
+    assert gather(run, {}, drift="failed")["failed"][0]["task"] == "drift"

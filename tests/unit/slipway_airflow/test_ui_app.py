@@ -7,6 +7,7 @@ from slipway.errors import StoreUnreachable
 from slipway.pointer import Change, swap_serving
 from slipway.storage import open_store
 from tests.support.playing import said
+from tests.unit.slipway.drift.records import a_measure
 from tests.unit.slipway_airflow.results import HOSTILE, release, seal_release, store_result, whole_result
 
 RUN = "/dags/pydocs__nightly/runs/manual__1"
@@ -102,6 +103,18 @@ def test_a_viewer_sees_a_result(viewer, pydocs):
     assert found["result"]["documents"] == 6543
     assert found["standing"] == {"state": "live", "live": "r1", "why": None}
     assert found["state"] == "success"
+
+
+def test_alarms_of_drift_are_shown(viewer, pydocs):
+    measures = [a_measure("mmd", 0.7, alarm=True)]
+    drift = {"place": "drift/1", "against": "r0", "alarms": ["the centroid moved <far>"], "measures": measures}
+    store_result(pydocs, "manual__1", whole_result(drift=drift))
+    page = viewer.get(RUN).text
+    assert "Drift against release r0" in page
+    assert "the centroid moved &lt;far&gt;" in page
+    assert "No alarm" not in page
+    store_result(pydocs, "manual__1", whole_result(drift={**drift, "alarms": []}))
+    assert "No alarm" in viewer.get(RUN).text
 
 
 def test_queries_that_found_nothing_are_shown(viewer, pydocs):

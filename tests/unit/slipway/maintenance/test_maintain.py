@@ -16,7 +16,7 @@ from slipway import checkpoint, layout, maintenance
 from slipway.acknowledgement import Acknowledgement, publish
 from slipway.errors import CorruptObject, EncoderError, ObjectMissing, RunInProgress
 from slipway.lease import Holder, held, read_lease
-from slipway.maintenance import Maintained, Retained, maintain
+from slipway.maintenance import Maintained, Retained, maintain, reach
 from slipway.maintenance.sweep import WHY
 from slipway.manifest import MANIFEST, Draft, load
 from slipway.parts import fetch_parts
@@ -127,6 +127,19 @@ def test_comparisons_stay_as_long_as_what_they_compared(history: History) -> Non
     history.pass_days(15)
     maintain(history.run())
     assert places(history.store, "comparisons") == [layout.comparison(f"{number:016d}") for number in (0, 2, 3)]
+
+
+def test_of_drift_the_newest_records_stay_however_old_they_are(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        history.night([number])
+    history.pass_days(500)
+    assert "drift" not in by_kind(maintain(history.run()))
+    before = places(history.store, "drift")
+    monkeypatch.setattr(reach, "DRIFT_RECORDS", 3)
+    assert by_kind(maintain(history.run(), now=datetime.now(UTC)))["drift"] == 2  # its manifest, and one object
+    assert places(history.store, "drift") == before[1:]
 
 
 def test_vectors_that_nothing_kept_needs_go_after_their_time(history: History) -> None:
@@ -467,9 +480,10 @@ def aged(tmp_path: Path) -> CrashingStore:
 
 
 def test_a_kill_before_any_change_loses_nothing_and_the_next_maintenance_ends_alike(
-    aged: CrashingStore, tmp_path: Path
+    aged: CrashingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill after a change is one before the next."""
+    monkeypatch.setattr(reach, "DRIFT_RECORDS", 1)
     expected = History(aged.clone(), tmp_path / "expected")
     before = len(keys(expected.store))
     done = maintain(expected.run(checkpoints=1))

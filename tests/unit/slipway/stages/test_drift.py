@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from slipway import layout
+from slipway.checkpoint import Start, begin
 from slipway.drift import history, record
 from slipway.drift.of_texts import UNTOLD
 from slipway.encoders import find_model
@@ -124,6 +125,17 @@ def test_the_live_release_itself_is_not_compared_and_loads_no_model(run: Run, bu
     assert made.facts["against"] == live
     assert "mmd" not in values(made)
     assert values(made)["mean_norm"] == pytest.approx(1)
+
+
+def test_a_run_that_has_released_its_candidate_meanwhile_is_compared_with_what_was_live(run: Run, build: Build) -> None:
+    before = go_live(run, build(TEXTS)[1])
+    second = again(run, "run-2")
+    begin(second, Start(1, before, "e" * 16))
+    snapshot, candidate = build([*TEXTS, "a new one"])
+    go_live(second, candidate)
+    made = observe(second, snapshot, candidate, None)
+    assert made.facts["against"] == before
+    assert values(made)["mmd"] is not None
 
 
 def test_a_retry_finds_what_the_run_sealed_and_another_candidate_is_measured(run: Run, build: Build) -> None:
