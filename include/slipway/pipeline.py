@@ -14,6 +14,7 @@ from slipway.evaluation.gates import Verdict, judge
 from slipway.lease import Holder
 from slipway.manifest import Manifest, load
 from slipway.pointer import read_serving
+from slipway.report.nights import report_night
 from slipway.result import Steps
 from slipway.rollout import end_interrupted
 from slipway.run import Run
@@ -159,10 +160,15 @@ class _Work:
             steps.evaluation = evaluate(run, steps.candidate)
         with self._timed("gate"):
             steps.verdict = verdict(run, steps.evaluation)
-        if steps.verdict.passed:
-            who, why, generation = self.options.who, self.options.why, steps.start.generation
-            with self._timed("release"):
-                steps.released = release(run, steps.candidate, steps.evaluation, steps.verdict, generation, who, why)
+        try:
+            if steps.verdict.passed:
+                who, why, generation = self.options.who, self.options.why, steps.start.generation
+                with self._timed("release"):
+                    steps.released = release(
+                        run, steps.candidate, steps.evaluation, steps.verdict, generation, who, why
+                    )
+        finally:
+            steps.report = report_night(run, steps, self.options.why)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -31,6 +31,7 @@ _KINDS = (
     layout.RELEASES,
     layout.RUNS,
     layout.CHECKPOINTS,
+    layout.REPORTS,
     layout.PINS,
 )
 

@@ -24,6 +24,7 @@ _DEPTHS = {
     "vectors": 3,
     "candidates": 2,
     "evaluations": 2,
+    "reports": 2,
     "releases": 2,
 }
 KINDS = tuple(_DEPTHS)

@@ -36,6 +36,7 @@ def needed(found: Survey, serving: Serving, before: datetime, checkpoints: int) 
     kept = _reached(found, {*kept, *_made_of(found, "candidates", built_on)})
     judged = kept | {found.fact(path, "candidate") for path in releases}
     kept |= {path for path in found.sealed("evaluations") if found.fact(path, "candidate") in judged}
+    kept |= {path for path in found.sealed("reports") if layout.release(found.fact(path, "release_id")) in releases}
     return kept | {path for path in found.sealed("differences") if _sides(found, path) <= kept}
 
 

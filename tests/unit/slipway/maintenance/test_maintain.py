@@ -18,7 +18,7 @@ from slipway.errors import CorruptObject, EncoderError, ObjectMissing, RunInProg
 from slipway.lease import Holder, held, read_lease
 from slipway.maintenance import Maintained, Retained, maintain
 from slipway.maintenance.sweep import WHY
-from slipway.manifest import MANIFEST, load
+from slipway.manifest import MANIFEST, Draft, load
 from slipway.parts import fetch_parts
 from slipway.pointer import Change, read_serving, swap_serving
 from slipway.storage import ObjectStore
@@ -115,6 +115,24 @@ def test_of_old_nights_only_what_serves_and_what_can_be_built_on_stays(history: 
     }
     assert all(one.why and one.bytes > 0 for one in done.removed)
     assert_sound(history)
+
+
+def report_on(store: ObjectStore, run_id: str, release_id: str) -> None:
+    draft = Draft(store, layout.report(run_id), "report", run_id)
+    draft.add_json("report.json", {"run_id": run_id})
+    draft.seal({}, {"run_id": run_id, "release_id": release_id, "candidate": "candidates/gone"})
+
+
+def test_reports_stay_for_their_time_and_with_their_release(history: History) -> None:
+    night = history.night([1])
+    report_on(history.store, "night-001", night["release"].fingerprint)
+    report_on(history.store, "night-x", "20260101T000000-gone")
+    maintain(history.run())
+    assert len(places(history.store, "reports")) == 2
+    history.pass_days(15)
+    done = maintain(history.run())
+    assert places(history.store, "reports") == ["reports/night-001"]
+    assert "reports" in by_kind(done)
 
 
 def test_vectors_that_nothing_kept_needs_go_after_their_time(history: History) -> None:
@@ -449,6 +467,7 @@ def aged(tmp_path: Path) -> CrashingStore:
     history.night([2, 3], until="candidate")
     history.night([4], until="candidate")
     store.put("chunks/abcd/ffff/chunks-00000.parquet", b"killed")
+    report_on(store, "night-002", "20260101T000000-refused")
     history.pass_days(30)
     history.night([4, 5])
     return store
