@@ -17,6 +17,7 @@ from slipway.evaluation.losses import Against
 from slipway.lease import Holder
 from slipway.manifest import Manifest, load
 from slipway.pointer import read_serving
+from slipway.report.nights import report_night
 from slipway.result import Steps
 from slipway.rollout import end_interrupted
 from slipway.run import Run
@@ -171,11 +172,14 @@ class _Work:
             steps.drift = observe(run, steps.snapshot, steps.candidate, steps.comparison)
         with self._timed("gate"):
             steps.verdict = verdict(run, steps.evaluation, steps.comparison)
-        if steps.verdict.passed:
-            who, why, generation = self.options.who, self.options.why, steps.start.generation
-            judged = (steps.candidate, steps.evaluation, steps.verdict)
-            with self._timed("release"):
-                steps.released = release(run, *judged, generation, who, why, comparison=steps.comparison)
+        try:
+            if steps.verdict.passed:
+                who, why, generation = self.options.who, self.options.why, steps.start.generation
+                judged = (steps.candidate, steps.evaluation, steps.verdict)
+                with self._timed("release"):
+                    steps.released = release(run, *judged, generation, who, why, comparison=steps.comparison)
+        finally:
+            steps.report = report_night(run, steps, self.options.why)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

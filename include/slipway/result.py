@@ -44,6 +44,7 @@ class Steps:
     drift: Manifest | None = None
     verdict: Verdict | None = None
     released: Released | None = None
+    report: Manifest | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -71,6 +72,8 @@ def assemble(run: Run, steps: Steps) -> dict[str, Any]:
     if steps.released:
         result |= asdict(steps.released) | {"shift": list(steps.released.shift)}
         result["nothing_changed"] = not steps.released.released and not result.get("embedded")
+    if steps.report:
+        result["report"] = steps.report.place
     result["seconds"] = {stage: round(seconds, 3) for stage, seconds in steps.seconds.items()}
     return result
 

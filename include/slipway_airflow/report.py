@@ -35,6 +35,13 @@ def gather(run: Run, ti: Any) -> dict[str, Any]:
     return made
 
 
+def write_report(run: Run, ti: Any, reason: str) -> None:
+    """Write the report on what the run judged, where it came to that (see slipway.report.nights)."""
+    from slipway.report.nights import report_night
+
+    report_night(run, _steps(run, _Left(ti)), reason)
+
+
 class _Left:
     """The XComs of this run's tasks; those of tasks that did not run are missing, which is no error."""
 
@@ -65,6 +72,7 @@ def _steps(run: Run, left: _Left) -> Steps:
     from slipway import checkpoint
     from slipway.evaluation.gates import GateResult, Verdict
     from slipway.planned import find_plan
+    from slipway.report import report_of_run
     from slipway.result import Steps
     from slipway.stages.embed import Embedded
     from slipway.stages.release import Released
@@ -86,6 +94,7 @@ def _steps(run: Run, left: _Left) -> Steps:
         drift=_manifest(run, left.one("drift")),
         verdict=Verdict(tuple(GateResult(**one) for one in gates)) if gates is not None else None,
         released=Released(**released) if released else None,
+        report=report_of_run(run.store, run.run_id),
         seconds={stage: sum(spent) for stage in STAGES if (spent := left.many(stage, SECONDS))},
     )
 

@@ -386,24 +386,29 @@ def release(
 def report() -> str:
     """### Say what the run did
 
-    Runs whatever happened before. Writes `runs/<run>/result.json` to the store, prints it below in the log, and lets
-    the next run begin.
+    Runs whatever happened before. Writes the candidate's report, where one was judged that is not live already: the tab
+    *Report* of the run shows it, and `slipway report` finds it. Writes `runs/<run>/result.json` to the store, prints it
+    below in the log, and lets the next run begin.
 
-    **Red?** Only the report is missing: the run's outcome is that of the other tasks. Clear it to write it again.
+    **Red?** Only a report is missing: the run's outcome is that of the other tasks. Clear it to write it again.
     """
     from slipway import lease
     from slipway.cli import show
     from slipway.layout import result as result_key
     from slipway.result import write
     from slipway.rollout import end_left_behind
-    from slipway_airflow.report import gather
+    from slipway_airflow.report import gather, write_report
 
+    context = get_current_context()
     with open_run(lease=False) as run:
         end_left_behind(run.store, run.run_id)  # of a release task that no retry will come to
-        made = gather(run, get_current_context()["ti"])
-        write(run, made)
-        print(show.result(made))  # noqa: T201
-        lease.release(run.store, run.run_id)
+        try:
+            write_report(run, context["ti"], context["params"]["reason"])
+        finally:  # without it, the result is told all the same, and the next run begins
+            made = gather(run, context["ti"])
+            write(run, made)
+            print(show.result(made))  # noqa: T201
+            lease.release(run.store, run.run_id)
         return result_key(run.run_id)
 
 

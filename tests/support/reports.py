@@ -175,9 +175,10 @@ def a_history(run: Run, candidate: Manifest, live: str, nights: int) -> Manifest
     for night in range(nights):
         at, run_id = f"{FIRST_NIGHT + timedelta(days=night):%Y%m%dT%H%M%SZ}", f"night-{night:03d}"
         random = np.random.default_rng(night)
-        alarming = night == nights - 1
+        shift = 0.08 if night == nights - 1 else 0.01 + 0.004 * random.random()
         measures = [
-            _measure("centroid_shift", "vectors", 0.08 if alarming else 0.01 + 0.004 * random.random(), 0.04, 0.011),
+            _measure("centroid_shift", "vectors", shift, 0.04, None),
+            _measure("shift_since_oldest", "vectors", None, None, None),
             _measure("mean_norm", "vectors", 1 + 0.0002 * random.normal(), None, 1.0),
             _measure("duplicate_vectors", "vectors", 0.002 + 0.001 * random.random(), 0.01, 0.0021),
             _measure("neighbour_overlap_at_10", "neighbours", 0.93 + 0.02 * random.random(), None, 0.94),
@@ -199,13 +200,16 @@ def a_history(run: Run, candidate: Manifest, live: str, nights: int) -> Manifest
     return newest
 
 
-def _measure(name: str, group: str, value: float, threshold: float | None, before: float | None) -> dict[str, Any]:
-    alarm = threshold is not None and value > threshold
-    says = f"{name.replace('_', ' ')} is {value:.4g}, it was {before:.4g}"
+def _measure(
+    name: str, group: str, value: float | None, threshold: float | None, before: float | None
+) -> dict[str, Any]:
+    apart = None if value is None else value if before is None else abs(value - before)
+    alarm = threshold is not None and apart is not None and apart > threshold
+    says = f"{name.replace('_', ' ')} is {value:.4g}" if value is not None else "no older record has enough vectors"
     if threshold is not None:
         says += f"; {'over' if alarm else 'within'} the threshold {threshold:g}"
     return {
-        "name": name, "group": group, "value": float(value), "before": before, "threshold": threshold,
+        "name": name, "group": group, "value": value, "before": before, "threshold": threshold,
         "alarm": alarm, "says": says,
     }  # fmt: skip
 

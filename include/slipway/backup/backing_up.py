@@ -33,6 +33,7 @@ _KINDS = (
     layout.RUNS,
     layout.CHECKPOINTS,
     layout.DRIFT,
+    layout.REPORTS,
     layout.PINS,
 )
 

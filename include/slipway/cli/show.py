@@ -23,7 +23,14 @@ def result(made: dict[str, Any]) -> str:
     lines += [_line("drift", said) for said in drifts.sentences(made.get("drift"))] + _gates(made)
     state = "released" if made["released"] else "not released"
     lines += ["", _line("release", f"{state}: {made.get('release_id') or '-'}  {made.get('reason', '')}".rstrip())]
-    return "\n".join([*lines, _seconds(made), *shifts.steps(made.get("shift", []))])
+    return "\n".join([*lines, *_report(made), _seconds(made), *shifts.steps(made.get("shift", []))])
+
+
+def _report(made: dict[str, Any]) -> list[str]:
+    """Where the report on the candidate is, and how it is read."""
+    if "report" not in made:
+        return []
+    return [_line("report", f"{made['report']}: slipway report {made['collection']} {made['run_id']} --open")]
 
 
 def plan(made: dict[str, Any]) -> str:

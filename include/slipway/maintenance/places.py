@@ -26,6 +26,7 @@ _DEPTHS = {
     "evaluations": 2,
     "comparisons": 2,
     "drift": 2,
+    "reports": 2,
     "releases": 2,
 }
 KINDS = tuple(_DEPTHS)

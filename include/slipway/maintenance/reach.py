@@ -40,6 +40,7 @@ def needed(found: Survey, serving: Serving, before: datetime, checkpoints: int) 
     judged = kept | {found.fact(path, "candidate") for path in releases}
     kept |= set(sorted(found.sealed("drift"))[-DRIFT_RECORDS:])
     kept |= {path for kind in _JUDGED for path in found.sealed(kind) if found.fact(path, "candidate") in judged}
+    kept |= {path for path in found.sealed("reports") if layout.release(found.fact(path, "release_id")) in releases}
     return kept | {path for path in found.sealed("differences") if _sides(found, path) <= kept}
 
 

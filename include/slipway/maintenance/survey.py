@@ -14,6 +14,7 @@ from slipway.storage.base import ObjectStore
 
 _REFERRING = (
     "releases", "checkpoints", "candidates", "chunks", "evaluations", "comparisons", "snapshots", "differences",
+    "reports",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ ORPHAN_AGE = timedelta(hours=24)  # longer than any write takes
 WHY = {
     "runs": "copies of sources, plans and beginnings of runs that wrote nothing for {days} days; their results stay",
     "comparisons": "of candidates that are not kept",
+    "reports": "older than {days} days, and of releases that are not kept",
     "evaluations": "of candidates that are not kept",
     "drift": "not among the newest records of drift",
     "differences": "between snapshots that are not kept",

@@ -16,7 +16,15 @@ def reports_of(store: ObjectStore) -> list[Manifest]:
     """All reports, the newest first. Raises `CorruptObject`."""
     places = (info.key.removesuffix(f"/{MANIFEST}") for info in store.list(layout.REPORTS) if _is_manifest(info.key))
     found = [load(store, place) for place in places]
-    return sorted(found, key=lambda report: (report.facts["made_at"], report.place), reverse=True)
+    return sorted(found, key=_age, reverse=True)
+
+
+def report_of_run(store: ObjectStore, run_id: str) -> Manifest | None:
+    """The newest report of a run, by its whole id; None where it wrote none. Raises `CorruptObject`."""
+    first = layout.report(run_id)
+    places = (info.key.removesuffix(f"/{MANIFEST}") for info in store.list(first) if _is_manifest(info.key))
+    own = (load(store, place) for place in places if place == first or place.startswith(f"{first}."))
+    return max((report for report in own if report.facts["run_id"] == run_id), key=_age, default=None)
 
 
 def find_report(store: ObjectStore, build: str | None = None) -> Manifest:
@@ -44,6 +52,10 @@ def find_report(store: ObjectStore, build: str | None = None) -> Manifest:
         )
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     raise InputError(f"{build!r} begins several names: {', '.join(names[:SHOWN])}{more}. Give more of the one you mean")
+
+
+def _age(report: Manifest) -> tuple[str, str]:
+    return report.facts["made_at"], report.place
 
 
 def _is_manifest(key: str) -> bool:

@@ -151,7 +151,7 @@ def _trend(measure: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> 
     of_name = [one for record in records for one in record["measures"] if one["name"] == measure["name"]]
     return {
         **measure,
-        "title": str(measure["name"]).replace("_", " ").capitalize(),
+        "title": str(measure["name"]).replace("_", " ").replace(":", ": ").capitalize(),
         "title_of_group": GROUPS[measure["group"]],
         "plot": plots.trend(of_name),
         "seen": len(of_name),

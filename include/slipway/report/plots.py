@@ -172,25 +172,37 @@ def _note(x: float, y: float) -> Note:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """One measure over the last runs: a line, its threshold's height where it has one, and its alarms."""
+    """One measure over the last runs: a line, the heights of its thresholds, its alarms, and where it stands now."""
 
     line: str
-    threshold: float | None
+    thresholds: tuple[float, ...]
     alarms: tuple[tuple[float, float], ...]
     last: tuple[float, float]
 
 
-def trend(measures: Sequence[Mapping[str, Any]]) -> Trend:
-    """A line through what each run saw, oldest first, in a drawing of 240 × 56; at least one."""
-    values = [float(one["value"]) for one in measures]
-    threshold = measures[-1]["threshold"]
-    held = [*values, *(values[-1] * (1 + sign * STEADY) for sign in (1, -1))]
-    up = around([*held, *([] if threshold is None else [float(threshold)])], 50, 6, 0.05)
-    across = Scale(0, max(len(values) - 1, 1), 6, 234)
+def trend(measures: Sequence[Mapping[str, Any]]) -> Trend | None:
+    """A line through what each run saw, oldest first, in a drawing of 240 × 56; None where fewer than two measured."""
+    seen = [one for one in measures if one["value"] is not None]
+    if len(seen) < 2:
+        return None
+    values = [float(one["value"]) for one in seen]
+    steady = [values[-1] * (1 + sign * STEADY) for sign in (1, -1)]
+    limits = _limits(seen[-1])
+    up = around([*values, *steady, *limits], 50, 6, 0.05)
+    across = Scale(0, len(values) - 1, 6, 234)
     places = [(across(number), up(value)) for number, value in enumerate(values)]
-    alarms = tuple(place for place, one in zip(places, measures, strict=True) if one["alarm"])
+    alarms = tuple(place for place, one in zip(places, seen, strict=True) if one["alarm"])
     line = " ".join(f"{x},{y}" for x, y in places)
-    return Trend(line, None if threshold is None else up(float(threshold)), alarms, places[-1])
+    return Trend(line, tuple(up(limit) for limit in limits), alarms, places[-1])
+
+
+def _limits(measure: Mapping[str, Any]) -> list[float]:
+    """What the value may not pass. Where there is a value before, the threshold is what it may differ from that by."""
+    threshold, before = measure["threshold"], measure["before"]
+    if threshold is None:
+        return []
+    limits = [threshold] if before is None else [before + threshold, before - threshold]
+    return [float(limit) for limit in limits if limit >= 0]
 
 
 @dataclass(frozen=True, slots=True)

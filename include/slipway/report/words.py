@@ -110,6 +110,8 @@ def method(document: dict[str, Any]) -> list[str]:
         f"{1 - 2 * compared['alpha']:.0%} probability (alpha {compared['alpha']:g}); below "
         f"{document['min_queries']:,} queries none is given."
     )
+    if len(compared["by_slice"]) > 1 and "slice_alpha" in compared:
+        said.append(f"Slices share that error rate: the interval of each is at alpha {compared['slice_alpha']:.2g}.")
     if compared["noise"]:
         said.append(
             "The noise floor is how far a metric moves when the same vectors are indexed again with another seed."

@@ -1,4 +1,4 @@
-"""candidate, measurements, verdict → the report on them."""
+"""candidate, measurements, verdict → the report on them. Light to import: the web server reads reports too."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from typing import Any, Literal
 from slipway import layout
 from slipway.evaluation.gates import Verdict
 from slipway.manifest import Draft, Manifest, find, fingerprint
-from slipway.report.document import assemble
 from slipway.report.reading import DOCUMENT, PAGE
 from slipway.run import Run
-from slipway.stages.release import name_release
 
 VERSION = 1
 
@@ -52,7 +50,9 @@ def write(run: Run, reported: Reported) -> Manifest:
     and `made_at`. Objects: `report.html` and `report.json`. A run that judges again, because its candidate was brought
     up to date or a gate was changed, writes another beside the first. Raises `ObjectMissing`, `CorruptObject`.
     """
+    from slipway.report.document import assemble
     from slipway.report.page import render
+    from slipway.stages.release import name_release
 
     place, sealed = _place(run, reported.identity)
     if sealed:

@@ -142,6 +142,24 @@ def test_of_drift_the_newest_records_stay_however_old_they_are(
     assert places(history.store, "drift") == before[1:]
 
 
+def report_on(store: ObjectStore, run_id: str, release_id: str) -> None:
+    draft = Draft(store, layout.report(run_id), "report", run_id)
+    draft.add_json("report.json", {"run_id": run_id})
+    draft.seal({}, {"run_id": run_id, "release_id": release_id, "candidate": "candidates/gone"})
+
+
+def test_reports_stay_for_their_time_and_with_their_release(history: History) -> None:
+    night = history.night([1])
+    report_on(history.store, "night-001", night["release"].fingerprint)
+    report_on(history.store, "night-x", "20260101T000000-gone")
+    maintain(history.run())
+    assert len(places(history.store, "reports")) == 2
+    history.pass_days(15)
+    done = maintain(history.run())
+    assert places(history.store, "reports") == ["reports/night-001"]
+    assert "reports" in by_kind(done)
+
+
 def test_vectors_that_nothing_kept_needs_go_after_their_time(history: History) -> None:
     history.night([1, 2])
     history.night([2, 3], until="candidate")
@@ -474,6 +492,7 @@ def aged(tmp_path: Path) -> CrashingStore:
     history.night([2, 3], until="candidate")
     history.night([4], until="candidate")
     store.put("chunks/abcd/ffff/chunks-00000.parquet", b"killed")
+    report_on(store, "night-002", "20260101T000000-refused")
     history.pass_days(30)
     history.night([4, 5])
     return store

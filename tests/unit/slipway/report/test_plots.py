@@ -69,10 +69,21 @@ def test_one_setting_alone_can_be_drawn_and_none_is_no_plot():
 
 
 def test_a_trend_marks_its_alarms():
-    seen = [{"value": value, "threshold": 0.5, "alarm": value > 0.5} for value in (0.1, 0.2, 0.9)]
+    seen = [{"value": value, "threshold": 0.5, "before": None, "alarm": value > 0.5} for value in (0.1, 0.2, 0.9)]
     drawn = plots.trend(seen)
     assert drawn.alarms == (drawn.last,)
-    assert drawn.last[1] < drawn.threshold
+    assert drawn.last[1] < drawn.thresholds[0]
+
+
+def test_a_trend_may_differ_from_before_by_its_threshold_to_both_sides():
+    seen = [{"value": value, "threshold": 0.1, "before": 0.5, "alarm": False} for value in (0.45, 0.52)]
+    upper, lower = plots.trend(seen).thresholds
+    assert upper < plots.trend(seen).last[1] < lower
+
+
+def test_what_was_measured_less_than_twice_has_no_trend():
+    missing = {"value": None, "threshold": None, "before": None, "alarm": False}
+    assert plots.trend([missing, {**missing, "value": 1.0}, missing]) is None
 
 
 @pytest.mark.parametrize("values", [(0.0,), (1.0, 1.0), (3.0, -2.0)])
