@@ -9,6 +9,7 @@ from slipway.cli import keygen as keygen
 from slipway.cli import maintain as maintain
 from slipway.cli import pins as pins
 from slipway.cli import recover as recover
+from slipway.cli import reindex as reindex
 from slipway.cli import report as report
 from slipway.cli import retention as retention
 from slipway.cli import verify as verify
