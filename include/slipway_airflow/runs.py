@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from slipway.run import Run
 
 NIGHTLY = "nightly"
+REINDEX = "reindex"
 
 
 def dag_id(collection: str, kind: str) -> str:
@@ -35,6 +36,12 @@ def collection_of(dag_id: str) -> str:
 def run_key(run_id: str) -> str:
     """A DAG run's id as it stands in the store's keys: letters, digits, "_" and "-", all else becomes "-"."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", run_id)
+
+
+def stored_id(dag_id: str, run_id: str) -> str:
+    """The id in the store of a run of a collection's DAG. Runs of two DAGs may have the same id in Airflow."""
+    kind = dag_id.rpartition("__")[2]
+    return run_key(run_id) if kind == NIGHTLY else f"{kind}-{run_key(run_id)}"
 
 
 @contextmanager

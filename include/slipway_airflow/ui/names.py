@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 
-from slipway_airflow.runs import NIGHTLY, dag_id
+from slipway_airflow.runs import NIGHTLY, REINDEX, dag_id
 
+_SHOWN = (NIGHTLY, REINDEX)
 _COLLECTION = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 def collection_of(dag: str) -> str | None:
     """The collection whose runs a DAG's pages show, or None: the page's address can be anything."""
-    name = dag.removesuffix(f"__{NIGHTLY}")
-    return name if name != dag and is_collection(name) else None
+    name, _, kind = dag.rpartition("__")
+    return name if kind in _SHOWN and is_collection(name) else None
 
 
 def is_collection(name: str) -> bool:
