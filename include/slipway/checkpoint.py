@@ -51,7 +51,8 @@ class Start:
     `base` is the place of the checkpoint that it builds on. `allowed` names what a person allowed (see ALLOWANCES);
     `full` asks for a full reading of every source. `settings` holds what takes the place of the collection file's
     `encoder` and `index` in this run, as a file would have it, and `note` says why: the live release is of another
-    encoder than the file, or the run is a reindex campaign.
+    encoder than the file, or the run is a reindex campaign. `settings` then also keeps what the file said
+    (slipway.agreement), and what was asked of a campaign.
     """
 
     generation: int
@@ -127,11 +128,16 @@ def start_of(run: Run) -> Start:
 def as_started(run: Run) -> Run:
     """The run with the settings that its beginning gave it. Before its preflight, the run as it is."""
     start = started(run)
-    if start is None or not start.settings:
+    return with_settings(run, start.settings) if start else run
+
+
+def with_settings(run: Run, settings: Mapping[str, Any]) -> Run:
+    """The run with the encoder and the index that `settings` (of a `Start`) have, where they have them."""
+    if not settings:
         return run
     collection = run.collection
-    encoder = Encoder.model_validate(start.settings.get("encoder", collection.encoder))
-    index = Index.model_validate(start.settings.get("index", collection.index))
+    encoder = Encoder.model_validate(settings.get("encoder", collection.encoder))
+    index = Index.model_validate(settings.get("index", collection.index))
     return replace(run, collection=collection.with_settings(encoder, index))
 
 

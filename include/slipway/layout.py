@@ -4,6 +4,8 @@
   runs/<run_id>/start/                 what one run found when it began, and what it may do
   runs/<run_id>/raw/<source>/          what it read of one source
   runs/<run_id>/plan/                  its frozen embedding plan
+  runs/<run_id>/sample/                of a reindex campaign: how its encoder did on a sample
+  runs/<run_id>/built-<fingerprint>/   of a reindex campaign: what it built, to be removed if it is refused
   runs/<run_id>/result.json            what it did, for people and scripts
   documents/<fingerprint>/             clean documents and rejected rows of one source's reading
   snapshots/<fingerprint>/             the whole collection at one moment
@@ -70,6 +72,16 @@ def plan(run_id: str) -> str:
 def shard_name(shard: int) -> str:
     """Name of a shard's part within an embedding plan."""
     return f"shard-{shard:05d}.parquet"
+
+
+def sample(run_id: str) -> str:
+    """Place of what a reindex campaign measured on a sample."""
+    return f"{RUNS}{run_id}/sample"
+
+
+def built(run_id: str, fingerprint: str) -> str:
+    """Place of a reindex campaign's note on a candidate that it built."""
+    return f"{RUNS}{run_id}/built-{fingerprint}"
 
 
 def result(run_id: str) -> str:

@@ -1,7 +1,8 @@
 """The lease: one run at a time on a collection, by one object in the store that is changed by compare-and-swap only.
 
 A lease saves money, it does not guard data: two runs at once would do the same work twice, or build what the other
-makes stale. That nothing is corrupted then rests on sealing and on the compare-and-swap of serving.json.
+makes stale. That nothing is corrupted then rests on sealing and on the compare-and-swap of serving.json. A reindex
+campaign has a lease of its own (layout.REINDEX_LEASE), so that nights go on beside it.
 
 Whoever holds it renews it every minute. One that was not renewed for `LEASE_SECONDS` is taken by the next run, or for
 `QUEUED_SECONDS` where the run is a DAG's and its next task may be waiting for a slot; one whose process died on this
@@ -84,19 +85,19 @@ class Lease:
         return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False).encode()
 
     @classmethod
-    def from_json(cls, body: bytes) -> Lease:
-        """Parse a stored lease. Raises `CorruptObject`."""
+    def from_json(cls, body: bytes, key: str = layout.LEASE) -> Lease:
+        """Parse the lease stored at `key`. Raises `CorruptObject`."""
         try:
             raw = json.loads(body)
             if raw["schema"] != SCHEMA:
-                raise CorruptObject(f"{layout.LEASE} has schema {raw['schema']}; this version reads schema {SCHEMA}")
+                raise CorruptObject(f"{key} has schema {raw['schema']}; this version reads schema {SCHEMA}")
             process = raw["holder"].pop("process")
             holder = Holder(**raw.pop("holder"), process=Process(**process) if process else None)
             since, renewed = (datetime.fromisoformat(raw.pop(name)).astimezone(UTC) for name in ("since", "renewed"))
             return cls(holder=holder, since=since, renewed=renewed, **raw)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptObject(
-                f"{layout.LEASE} is not one that this version can read ({error!r}); if no run is at work, delete it"
+                f"{key} is not one that this version can read ({error!r}); if no run is at work, delete it"
             ) from error
 
 
@@ -111,20 +112,20 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-def read_lease(store: ObjectStore) -> tuple[Lease | None, str | None]:
+def read_lease(store: ObjectStore, key: str = layout.LEASE) -> tuple[Lease | None, str | None]:
     """The lease and the version to compare with; None and None where no run has ever been. Raises `CorruptObject`."""
     try:
-        found = store.read(layout.LEASE)
+        found = store.read(key)
     except ObjectMissing:
         return None, None
-    return Lease.from_json(found.body), found.version
+    return Lease.from_json(found.body, key), found.version
 
 
 class Hold:
     """A lease that is held. `beat` renews it; `check` raises `RunInProgress` once it belongs to another run."""
 
-    def __init__(self, store: ObjectStore, holder: Holder, clock: Clock = wall_clock) -> None:
-        self._store, self._holder, self._clock = store, holder, clock
+    def __init__(self, store: ObjectStore, holder: Holder, clock: Clock = wall_clock, key: str = layout.LEASE) -> None:
+        self._store, self._holder, self._clock, self._key = store, holder, clock, key
         self._beating = threading.Lock()
         self._renewed = clock()
         self._lost: Exception | None = None
@@ -138,7 +139,7 @@ class Hold:
             if self._lost is not None:
                 return
             try:
-                _change(self._store, self._renewal)
+                _change(self._store, self._key, self._renewal)
                 self._renewed = self._clock()
             except RunInProgress as lost:
                 self._lost = lost
@@ -179,15 +180,16 @@ def held(
     take_over: bool = False,
     clock: Clock = wall_clock,
     renew_every: float = RENEW_SECONDS,
+    key: str = layout.LEASE,
 ) -> Iterator[Hold]:
-    """Hold the collection's lease while the block runs, renewing it every `renew_every` seconds.
+    """Hold the lease at `key`, else the collection's, while the block runs, renewing it every `renew_every` seconds.
 
     Takes it, or goes on with it when the same run holds it already. It is not given back at the end of the block, as
     the run may go on in another process: `release` does that. `take_over` takes it from whoever has it. Raises
     `RunInProgress` when another run holds it, and at the end of the block when another run took it meanwhile.
     """
-    _change(store, lambda found: _taken(found, holder, clock(), take_over))
-    hold = Hold(store, holder, clock)
+    _change(store, key, lambda found: _taken(found, holder, clock(), take_over))
+    hold = Hold(store, holder, clock, key)
     ended = threading.Event()
 
     def renew() -> None:
@@ -205,19 +207,26 @@ def held(
 
 
 @contextmanager
-def alone(store: ObjectStore, holder: Holder, *, take_over: bool = False, clock: Clock = wall_clock) -> Iterator[Hold]:
+def alone(
+    store: ObjectStore,
+    holder: Holder,
+    *,
+    take_over: bool = False,
+    clock: Clock = wall_clock,
+    key: str = layout.LEASE,
+) -> Iterator[Hold]:
     """Hold the lease for a run that is one process: as `held`, and given back at the end whatever happened."""
     try:
-        with held(store, holder, take_over=take_over, clock=clock) as hold:
+        with held(store, holder, take_over=take_over, clock=clock, key=key) as hold:
             yield hold
     finally:
         try:
-            release(store, holder.run_id, clock)
+            release(store, holder.run_id, clock, key)
         except OperationError as error:  # the work is done or has its own error, and the lease ends by itself
             _log.warning("the lease could not be given back and ends by itself: %s", error)
 
 
-def release(store: ObjectStore, run_id: str, clock: Clock = wall_clock) -> None:
+def release(store: ObjectStore, run_id: str, clock: Clock = wall_clock, key: str = layout.LEASE) -> None:
     """Give the lease back, if this run holds it; nothing happens otherwise."""
 
     def freed(found: Lease | None) -> Lease | None:
@@ -225,22 +234,22 @@ def release(store: ObjectStore, run_id: str, clock: Clock = wall_clock) -> None:
             return None
         return replace(found, state="free", renewed=clock(), nonce=secrets.token_hex(8))
 
-    _change(store, freed)
+    _change(store, key, freed)
 
 
-def _change(store: ObjectStore, make: Callable[[Lease | None], Lease | None]) -> None:
+def _change(store: ObjectStore, key: str, make: Callable[[Lease | None], Lease | None]) -> None:
     """Compare-and-swap the lease until it lands. `make` may raise to refuse, or return None to leave it."""
     for _ in range(_ATTEMPTS):
-        found, version = read_lease(store)
+        found, version = read_lease(store, key)
         made = make(found)
         if made is None:
             return
         try:
-            store.put_if(layout.LEASE, made.to_json(), version)
+            store.put_if(key, made.to_json(), version)
         except ConflictError:
             continue
         return
-    raise ConflictError(f"{layout.LEASE} was changed by others {_ATTEMPTS} times in a row; try again")
+    raise ConflictError(f"{key} was changed by others {_ATTEMPTS} times in a row; try again")
 
 
 def _taken(found: Lease | None, holder: Holder, now: datetime, take_over: bool) -> Lease:

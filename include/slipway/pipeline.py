@@ -82,9 +82,11 @@ def _run_parts(run: Run, options: Options, take_over: bool, parts: Sequence[Call
     return result.assemble(run, steps)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
     """The stages of one run in order. What each returned is left in `steps`, as far as the run came.
+
+    After the preflight `run` has the settings that it gave.
 
     `confirm` is called before each stage: it renews the lease, and raises when another run took it.
     """
@@ -100,9 +102,10 @@ class _Work:
 
     def read(self) -> None:
         """What the sources hold, and what that changes."""
-        run, steps = self.run, self.steps
+        steps = self.steps
         with self._timed("preflight"):
-            steps.start = preflight(run, self.options.allowed, self.options.full)
+            steps.start = preflight(self.run, self.options.allowed, self.options.full)
+        run = self.run = checkpoint.as_started(self.run)
         for source in run.collection.sources:
             with self._timed("extract"):
                 raw = extract(run, source.name)

@@ -52,6 +52,8 @@ def assemble(run: Run, steps: Steps) -> dict[str, Any]:
     }
     if steps.start:
         result |= {"allowed": list(steps.start.allowed), "full": steps.start.full}
+        if steps.start.note:
+            result["note"] = steps.start.note
     if steps.raw:
         result["sources"] = _sources(steps)
     result |= _documents(steps) | _vectors(steps) | _judged(steps)

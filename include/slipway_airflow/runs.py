@@ -46,12 +46,13 @@ def stored_id(dag_id: str, run_id: str) -> str:
 
 @contextmanager
 def open_run(lease: bool = True) -> Iterator[Run]:
-    """The run of the task at work. Its scratch folder is its own, and is gone at the end.
+    """The run of the task at work, with the settings that its beginning gave it. Its scratch folder is its own, and is
+    gone at the end.
 
     While it is open the collection's lease is held for the DAG run, or `RunInProgress` raised; between tasks it lasts
     for some minutes, and the run's last task gives it back.
     """
-    from slipway import settings
+    from slipway import checkpoint, settings
     from slipway.config import load_collection
     from slipway.lease import Holder, held
     from slipway.run import Run
@@ -67,7 +68,8 @@ def open_run(lease: bool = True) -> Iterator[Run]:
     run_id = run_key(dag_run.run_id)
     holding = held(store, Holder(run_id, who(dag_run), "DAG run")) if lease else nullcontext()
     with tempfile.TemporaryDirectory(prefix="slipway-", dir=root, ignore_cleanup_errors=True) as scratch, holding:
-        yield Run(collection, store, run_id, Path(scratch), airflow_connections, LoggedProgress(), airflow_secrets)
+        run = Run(collection, store, run_id, Path(scratch), airflow_connections, LoggedProgress(), airflow_secrets)
+        yield checkpoint.as_started(run)
 
 
 def who(dag_run: Any) -> str:

@@ -44,7 +44,8 @@ def _seconds(made: dict[str, Any]) -> str:
 def _told(made: dict[str, Any]) -> list[str]:
     """What the person who started the run told it."""
     allowed = ", ".join(name.replace("_", " ") for name in made.get("allowed", []))
-    lines = [_line("allowed", allowed)] if allowed else []
+    lines = [_line("note", made["note"])] if made.get("note") else []
+    lines += [_line("allowed", allowed)] if allowed else []
     return [*lines, _line("full", "all rows of every source were asked for")] if made.get("full") else lines
 
 

@@ -2,7 +2,14 @@
 
 from slipway.config.collection import Collection
 from slipway.config.encoder import Encoder
-from slipway.config.load import collection_files, load_collection, load_file
+from slipway.config.load import (
+    collection_files,
+    index_settings,
+    load_collection,
+    load_file,
+    named_encoder,
+    named_encoders,
+)
 from slipway.config.sources import AnySource, DeltaSource, IcebergSource, LakeSource, SqlSource
 
 __all__ = [
@@ -14,6 +21,9 @@ __all__ = [
     "LakeSource",
     "SqlSource",
     "collection_files",
+    "index_settings",
     "load_collection",
     "load_file",
+    "named_encoder",
+    "named_encoders",
 ]

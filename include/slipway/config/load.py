@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from slipway.config.collection import INCONSISTENT, Collection
+from slipway.config.collection import INCONSISTENT, Collection, Index
 from slipway.config.encoder import Encoder
 from slipway.errors import ConfigError
 
@@ -44,7 +44,9 @@ def load_file(path: Path) -> Collection:
         )
     values["name"] = path.stem
     if isinstance(values.get("encoder"), str):
-        values["encoder"] = _named_encoder(path, values["encoder"])  # an error in it names the encoder's own file
+        values["encoder"] = _encoder_called(
+            path.parent, values["encoder"], f"{path}: field encoder"
+        )  # an error in it names the encoder's own file
     elif isinstance(values.get("encoder"), dict):
         values["encoder"] = _absolute(values["encoder"], "folder", path)
     try:
@@ -108,20 +110,56 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     return values
 
 
-def _named_encoder(path: Path, name: str) -> Encoder:
-    here = path.parent.resolve()
-    folders = [here.parent / "encoders", here / "encoders", SHIPPED_ENCODERS]
-    for folder in folders:
-        file = folder / f"{name}.yaml"
+def named_encoders(folder: Path) -> list[str]:
+    """Names of the encoders that the collection files of a folder may use, in name order. No file is opened."""
+    folders = _encoder_folders(folder)
+    return sorted({file.stem for one in folders if one.is_dir() for file in one.glob("*.yaml") if file.stem[0] != "."})
+
+
+def named_encoder(folder: Path, name: str) -> Encoder:
+    """The encoder that the collection files of a folder call `name`. Raises `ConfigError` that lists the names."""
+    return _encoder_called(folder, name, "encoder")
+
+
+def _encoder_called(folder: Path, name: str, asked: str) -> Encoder:
+    """`asked` says where the name stands, for the error."""
+    for one in _encoder_folders(folder):
+        file = one / f"{name}.yaml"
         if file.is_file():
             try:
                 return Encoder.model_validate(_absolute({"name": name, **_read_mapping(file)}, "folder", file))
             except ValidationError as error:
                 raise ConfigError(explain(file, error)) from error
-    known = sorted({file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.yaml")})
-    raise ConfigError(
-        f"{path}: field encoder: got {name!r}; expected one of {', '.join(known) or '(no encoder files found)'}"
-    )
+    known = ", ".join(named_encoders(folder)) or "(no encoder files found)"
+    raise ConfigError(f"{asked}: got {name!r}; expected one of {known}")
+
+
+def _encoder_folders(collections: Path) -> list[Path]:
+    """Where encoder files are looked for, first found first."""
+    here = collections.resolve()
+    return [here.parent / "encoders", here / "encoders", SHIPPED_ENCODERS]
+
+
+def index_settings(text: str, current: Index) -> Index:
+    """Index settings as somebody types them in: nothing for the `current` ones, a FAISS factory string that takes the
+    place of their `spec`, or a mapping (YAML or JSON) as the collection file's section `index`, instead of all of them.
+
+    Raises `ConfigError` that names the field.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"index: got {text[:80]!r}; expected a FAISS factory string or a mapping: {error}") from error
+    if isinstance(values, dict):
+        section = values
+    elif isinstance(values, list):
+        raise ConfigError(f"index: got {text[:80]!r}; expected a FAISS factory string or a mapping, found a list")
+    else:
+        section = current.model_dump() | ({"spec": text.strip()} if text.strip() else {})
+    try:
+        return Index.model_validate(section)
+    except ValidationError as error:
+        raise ConfigError(explain(Path("index"), error)) from error
 
 
 def _with_absolute_paths(values: dict[str, Any], file: Path) -> dict[str, Any]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 
-from slipway import checkpoint, signing
+from slipway import agreement, checkpoint, signing
+from slipway.agreement import Followed
 from slipway.checkpoint import ALLOWANCES, Start
 from slipway.config import SqlSource
 from slipway.encoders import find_model
-from slipway.errors import EncoderError, InputError
+from slipway.errors import InputError
 from slipway.evaluation.golden import read_golden
 from slipway.index.build import make
 from slipway.index.spec import resolve
-from slipway.pointer import Slot, read_serving
+from slipway.pointer import read_serving
 from slipway.run import Run
-from slipway.serving.loading import read_release_manifest
+
+logger = logging.getLogger("slipway")
 
 
 def preflight(run: Run, allowed: Collection[str] = (), full: bool = False) -> Start:
@@ -22,15 +25,17 @@ def preflight(run: Run, allowed: Collection[str] = (), full: bool = False) -> St
 
     `allowed` names what a person allowed this run (checkpoint.ALLOWANCES); `full` has every source read in full, though
     the run builds on the newest checkpoint all the same. A retry checks anew and gets what the first attempt sealed.
-    Raises the error that names what to mend, and nothing is sealed then. Refuses an encoder of another vector space
-    than the live release's, unless "encoder_change" is allowed.
+    Raises the error that names what to mend, and nothing is sealed then. Where the live release is of another vector
+    space than the collection file names, the run follows the live release if it is known how they came to differ
+    (slipway.agreement), and is refused otherwise; with "encoder_change" allowed it follows the file.
     """
     _check_allowances(allowed)
     serving, _ = read_serving(run.store)
-    encoder = _check_collection(run)
+    followed = Followed({}, "") if "encoder_change" in allowed else agreement.follow(run)
+    encoder = _check_collection(checkpoint.with_settings(run, followed.settings))
+    if followed.note:
+        logger.warning("preflight: %s", followed.note)
     live = serving.live_release
-    if live and "encoder_change" not in allowed:
-        _check_space(run, live, encoder)
     base = checkpoint.newest(run.store)
     found = Start(
         serving.generation,
@@ -39,6 +44,8 @@ def preflight(run: Run, allowed: Collection[str] = (), full: bool = False) -> St
         base.place if base else None,
         full,
         tuple(sorted(set(allowed))),
+        followed.settings,
+        followed.note,
     )
     return checkpoint.begin(run, found)
 
@@ -63,17 +70,3 @@ def _check_collection(run: Run) -> str:
         collection.index.ef_construction,
     )
     return find_model(collection.encoder).fingerprint
-
-
-def _check_space(run: Run, live: Slot, fingerprint: str) -> None:
-    facts = read_release_manifest(run.store, live.release_id, live.manifest_sha256).facts
-    if facts["encoder"] == fingerprint:
-        return
-    encoder = run.collection.encoder
-    raise EncoderError(
-        f"the live release {live.release_id} was built by encoder {facts['encoder']} with dimension "
-        f"{facts['dimension']}; the collection now names {encoder.name} ({fingerprint}, dimension "
-        f"{encoder.dimension}). Every document would "
-        f"be embedded again and readers would move to another vector space: allow it for this run "
-        f"(--allow-encoder-change, or the DAG's parameter of that name), or put the former encoder back"
-    )

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from slipway import checkpoint, layout, signing
+from slipway import agreement, checkpoint, layout, signing
 from slipway.errors import GateRefused, ReleaseRefused, SlipwayError, UntrustedRelease
 from slipway.evaluation.gates import Verdict
 from slipway.index import artifact
@@ -22,7 +22,12 @@ from slipway.serving.loading import load_release, manifest_key, read_manifest_bo
 from slipway.signing import Trusted
 
 RELEASE = "release"
-_OF_ITS_RUN = ("gates", "run_id")  # facts that tell of the run that sealed it, and not of what it is made of
+_OF_ITS_RUN = (
+    "gates",
+    "run_id",
+    agreement.INDEX,
+    agreement.INSTEAD_OF,
+)  # facts that tell of the run that sealed it, and not of what it is made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +131,16 @@ def seal_release(run: Run, release_id: str, candidate: Manifest, evaluation: Man
     for sealed_object in candidate.objects:
         draft.add_copy(sealed_object)
     draft.add_copy(evaluation.one(artifact.SMOKE))
-    facts = {**_facts(run, candidate, evaluation), "gates": verdict.as_json(), "run_id": run.run_id}
-    return draft.seal(dict(candidate.counts), facts)
+    facts = {**_facts(run, candidate, evaluation), "gates": verdict.as_json(), **_settings(run)}
+    return draft.seal(dict(candidate.counts), facts | {"run_id": run.run_id})
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """The index settings that it was made with, and what the collection file said where that was something else."""
+    start = checkpoint.started(run)
+    said = start.settings.get(agreement.INSTEAD_OF) if start else None
+    index = run.collection.index.model_dump(mode="json")
+    return {agreement.INDEX: index} | ({agreement.INSTEAD_OF: said} if said else {})
 
 
 def _inputs(candidate: Manifest, evaluation: Manifest) -> dict[str, str]:

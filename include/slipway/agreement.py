@@ -1,0 +1,157 @@
+"""Whether the collection file and the live release name the same encoder and index, and what a night does if not.
+
+After a reindex campaign the file still names what was there before, until somebody merges a change; after a rollback of
+one it may name what was left. Both are known here, so a night goes on with what is live and says so. A file that names
+an encoder of which no release tells is another matter: nobody has judged it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.config.collection import Index
+from slipway.config.encoder import Encoder
+from slipway.encoders import find_model
+from slipway.errors import CorruptObject, EncoderError
+from slipway.index import artifact
+from slipway.manifest import Manifest, fetch
+from slipway.run import Run
+from slipway.serving.catalogue import named_releases
+
+INDEX = "index_settings"  # fact of a release: the index settings it was built with
+INSTEAD_OF = "instead_of"  # fact of a release, and setting of a run: what the collection file said instead
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The live release, and the index settings it was built with; None where its version did not note them."""
+
+    manifest: Manifest
+    index: Index | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its encoder."""
+        return str(self.manifest.facts["encoder"])
+
+    def encoder(self, run: Run) -> Encoder:
+        """The encoder that built it, as it was configured then. Raises `CorruptObject`."""
+        sealed = self.manifest.one(artifact.ENCODER)
+        try:
+            described = json.loads(fetch(run.store, sealed, run.scratch).read_bytes())
+            del described["fingerprint"]
+            return Encoder.model_validate(described)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptObject(f"{sealed.key} does not describe an encoder: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What a night takes instead of the collection file's settings (none: they agree), and why in a sentence."""
+
+    settings: Mapping[str, Any]
+    note: str
+
+
+def said_by(run: Run) -> dict[str, Any]:
+    """What the run's collection names, as it is kept in `INSTEAD_OF`."""
+    fingerprint = find_model(run.collection.encoder).fingerprint
+    return {"encoder": fingerprint, "index": run.collection.index.model_dump(mode="json")}
+
+
+def live_of(run: Run, releases: Mapping[str, Manifest] | None = None) -> Live | None:
+    """The live release, if there is one; `releases` are those of `named_releases`, where known.
+
+    Raises `ObjectMissing`, `CorruptObject`.
+    """
+    manifest = next(iter((named_releases(run.store) if releases is None else releases).values()), None)
+    if manifest is None:
+        return None
+    stored = manifest.facts.get(INDEX)
+    return Live(manifest, Index.model_validate(stored) if stored else None)
+
+
+def follow(run: Run) -> Followed:
+    """What a night of this run's collection is built with.
+
+    The live release's encoder takes the place of the file's where the file names the one that it replaced, or one of a
+    release that serving.json knows; its index settings, where the file has those that a campaign replaced. Raises
+    `EncoderError` when the file names an encoder of another vector space that no release tells of.
+    """
+    releases = named_releases(run.store)
+    live = live_of(run, releases)
+    if live is None:
+        return Followed({}, "")
+    said = said_by(run)
+    settings: dict[str, Any] = {}
+    notes = []
+    if live.fingerprint != said["encoder"]:
+        encoder = live.encoder(run)
+        if said["encoder"] not in _known_encoders(live, releases):
+            raise _unknown(run, live, encoder, said["encoder"])
+        _check_is_here(live, encoder)
+        settings["encoder"] = encoder.model_dump(mode="json")
+        notes.append(_encoder_note(run, live, encoder))
+    if live.index is not None and _is_replaced(live, releases, said["index"]):
+        settings["index"] = live.index.model_dump(mode="json")
+        notes.append(_index_note(live, live.index))
+    return Followed({**settings, INSTEAD_OF: said}, "; ".join(notes)) if settings else Followed({}, "")
+
+
+def _known_encoders(live: Live, releases: Mapping[str, Manifest]) -> set[str]:
+    replaced = live.manifest.facts.get(INSTEAD_OF, {}).get("encoder")
+    return {release.facts["encoder"] for release in releases.values()} | {replaced}
+
+
+def _is_replaced(live: Live, releases: Mapping[str, Manifest], said: Mapping[str, Any]) -> bool:
+    """Whether these index settings are ones that the live release was made instead of, or a campaign's that was left.
+
+    Others are a change of the file, which a night follows.
+    """
+    assert live.index is not None
+    if said == live.index.model_dump(mode="json"):
+        return False
+    if said == live.manifest.facts.get(INSTEAD_OF, {}).get("index"):
+        return True
+    left = (release.facts for release in releases.values() if release.place != live.manifest.place)
+    return any(INSTEAD_OF in facts and facts.get(INDEX) == said for facts in left)
+
+
+def _check_is_here(live: Live, encoder: Encoder) -> None:
+    found = find_model(encoder).fingerprint
+    if found != live.fingerprint:
+        raise EncoderError(
+            f"the live release was built by encoder {encoder.name} ({live.fingerprint}), and the model of that name on "
+            f"this machine is {found}: install the model that the live release was built with"
+        )
+
+
+def _encoder_note(run: Run, live: Live, encoder: Encoder) -> str:
+    return (
+        f"the collection file names encoder {run.collection.encoder.name}, and the live release "
+        f"{live.manifest.fingerprint} is of {encoder.name} ({live.fingerprint}): this run builds in its vector space. "
+        f"Change `encoder:` in the file to {encoder.name}, or move the collection with slipway reindex"
+    )
+
+
+def _index_note(live: Live, index: Index) -> str:
+    section = json.dumps(index.model_dump(mode="json", exclude_defaults=True, exclude_none=True))
+    return (
+        f"the collection file has other index settings than the live release {live.manifest.fingerprint} was built "
+        f"with (spec {index.spec}), and this run keeps the latter. Change `index:` in the file to {section}, or move "
+        "the collection with slipway reindex"
+    )
+
+
+def _unknown(run: Run, live: Live, before: Encoder, fingerprint: str) -> EncoderError:
+    encoder = run.collection.encoder
+    return EncoderError(
+        f"the live release {live.manifest.fingerprint} was built by encoder {live.fingerprint} with dimension "
+        f"{before.dimension}; the collection now names {encoder.name} ({fingerprint}, dimension {encoder.dimension}). "
+        "Every document would be embedded again and readers would move to another vector space: try and judge it "
+        "beside the nights with slipway reindex, or allow it for this run unjudged (--allow-encoder-change, or the "
+        "DAG's parameter of that name), or put the former encoder back"
+    )
