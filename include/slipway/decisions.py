@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from slipway import layout
@@ -34,15 +34,20 @@ class Approval:
 
 
 def record(store: ObjectStore, run_id: str, approval: Approval) -> Approval:
-    """Keep a run's decision. The first one that was recorded for its moment stays, and is returned."""
+    """Keep a run's decision. One that says the same for the same run, made before, stays and is returned."""
+    for told in all(store):
+        known = _approval(told)
+        if told["run_id"] == run_id and replace(known, at=approval.at) == approval:
+            return known
     body = json.dumps({"run_id": run_id, **approval.as_json()}, indent=1, sort_keys=True, ensure_ascii=False)
     moment = datetime.fromisoformat(approval.at).astimezone(UTC)
-    key = layout.decision(f"{moment:%Y%m%dT%H%M%SZ}", run_id)
-    try:
-        store.put_if(key, body.encode(), None)
-    except ConflictError:
-        return _approval(_read(store, key))
-    return approval
+    while True:
+        try:
+            store.put_if(layout.decision(f"{moment:%Y%m%dT%H%M%SZ}", run_id), body.encode(), None)
+        except ConflictError:  # another decision of this run in the same second
+            moment += timedelta(seconds=1)
+            continue
+        return approval
 
 
 def all(store: ObjectStore) -> list[dict[str, Any]]:

@@ -5,8 +5,27 @@ again before the release. It keeps no state of its own. Vectors are named by tex
 fingerprint, so a campaign that is killed, or begun again under another run, finds what is there. See decision 12.
 """
 
+from slipway.reindex.approving import Answer, approve_or_refuse, decide
 from slipway.reindex.asking import Asked, asked_of
 from slipway.reindex.beginning import begin
-from slipway.reindex.building import Built, build, plan
+from slipway.reindex.building import Built, build, numbers, plan
+from slipway.reindex.discarding import discard
+from slipway.reindex.judging import Judged, judge
+from slipway.reindex.releasing import release
 
-__all__ = ["Asked", "Built", "asked_of", "begin", "build", "plan"]
+__all__ = [
+    "Answer",
+    "Asked",
+    "Built",
+    "Judged",
+    "approve_or_refuse",
+    "asked_of",
+    "begin",
+    "build",
+    "decide",
+    "discard",
+    "judge",
+    "numbers",
+    "plan",
+    "release",
+]

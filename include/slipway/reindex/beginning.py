@@ -90,6 +90,6 @@ def _check_is_a_change(run: Run, wanted: Run, fingerprint: str, live: Live) -> N
     if fingerprint == live.fingerprint and wanted.collection.index == index:
         raise ConfigError(
             f"the live release {live.manifest.fingerprint} is of encoder {wanted.collection.encoder.name} "
-            f"({fingerprint}) and of these index settings already (spec {index.spec}), so this campaign would change nothing; name another "
-            "encoder or index"
+            f"({fingerprint}) and of these index settings already (spec {index.spec}), so this campaign would change "
+            "nothing; name another encoder or index"
         )

@@ -10,6 +10,7 @@ from typing import Any
 from slipway import checkpoint, layout, planned
 from slipway.config.collection import Budget
 from slipway.errors import BudgetExceeded, InputError
+from slipway.maintenance.places import delete_place, find_place
 from slipway.manifest import Draft, Manifest, find, fingerprint, load
 from slipway.pipeline import live_snapshot
 from slipway.reindex.asking import Asked, campaign_of
@@ -92,6 +93,8 @@ def embed_missing(run: Run, snapshot: Manifest, chunks: Manifest, confirm: Confi
     for entry in missing.facts["shards"]:
         confirm()
         embed(part, missing, entry["shard"])
+    if done := find_place(run.store, missing.place):  # a list of work, and the work is done
+        delete_place(run.store, done, confirm)
 
 
 def newest_snapshot(run: Run) -> Manifest:

@@ -61,6 +61,11 @@ def chunk(run: Run, snapshot: Manifest) -> Manifest:
     )
 
 
+def place_of(run: Run, snapshot: Manifest) -> str:
+    """Where the chunks of a snapshot lie, or would lie, with the run's settings."""
+    return _place(run, find_model(run.collection.encoder), snapshot)
+
+
 def _place(run: Run, model: Model, snapshot: Manifest) -> str:
     settings = run.collection.chunk.model_dump(mode="json")
     prompt = model.encoder.prompts.document

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from slipway import agreement, checkpoint, layout, signing
+from slipway.decisions import Approval
 from slipway.errors import GateRefused, ReleaseRefused, SlipwayError, UntrustedRelease
+from slipway.evaluation.approval import not_covered
 from slipway.evaluation.gates import Verdict
 from slipway.index import artifact
 from slipway.manifest import Draft, Manifest, find, fingerprint
@@ -53,15 +55,17 @@ def release(
     who: str,
     why: str,
     pace: Pace | None = None,
+    approval: Approval | None = None,
 ) -> Released:
     """Make the candidate a release, read it back, run its smoke queries, shift to it, and swap it live.
 
     `generation` is serving.json's when the run began: if it has moved on since, other than by this run, this run is
     stale and refused. What the run was allowed (see slipway.checkpoint) is kept in the audit trail with `who` and
-    `why`. `pace` is the time that a gradual shift goes by. Nothing happens when the candidate is what is live already.
+    `why`, and so is an `approval`, which also covers the undecided gates and those that it overrode. `pace` is the time
+    that a gradual shift goes by. Nothing happens when the candidate is what is live already.
     Raises `GateRefused` and `ReleaseRefused`.
     """
-    _check(candidate, evaluation, verdict)
+    _check(candidate, evaluation, verdict, approval)
     release_id = name_release(candidate, evaluation)
     serving, _ = read_serving(run.store)
     mine = _changed_by(serving, run)
@@ -81,7 +85,8 @@ def release(
     offer = Offer(release_id, hashlib.sha256(body).hexdigest(), candidate.place)
     _read_back(run, release_id, offer.manifest_sha256, key.trusted if key else None)
     start = checkpoint.started(run)
-    change = Change(RELEASE, who, why, run.run_id, start.allowed if start else ())
+    asked = approval.as_json() if approval else None
+    change = Change(RELEASE, who, why, run.run_id, start.allowed if start else (), approval=asked)
     return _launch(run, offer, change, serving, pace)
 
 
@@ -202,9 +207,9 @@ def _content(made: Manifest, inputs: Mapping[str, str], facts: Mapping[str, Any]
     return {name: json.dumps(value, sort_keys=True, default=dict) for name, value in values.items()}
 
 
-def _check(candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> None:
-    if not verdict.passed:
-        raise GateRefused("the candidate was refused: " + "; ".join(verdict.reasons))
+def _check(candidate: Manifest, evaluation: Manifest, verdict: Verdict, approval: Approval | None) -> None:
+    if refused := not_covered(verdict, approval):
+        raise GateRefused("the candidate was refused: " + "; ".join(gate.reason for gate in refused))
     if evaluation.inputs.get("candidate") != candidate.digest:
         raise ReleaseRefused("the evaluation is of another candidate; evaluate this one first")
 

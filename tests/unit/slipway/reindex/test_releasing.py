@@ -1,0 +1,206 @@
+"""From a verdict to what is live, and the nights that come after it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway import decisions, layout, lease, reindex
+from slipway.decisions import Approval
+from slipway.errors import EncoderError, GateRefused, NotApproved, ReleaseRefused, RunInProgress
+from slipway.evaluation.gates import GateResult, Verdict
+from slipway.lease import Holder
+from slipway.manifest import find, load
+from slipway.pointer import audit_trail, read_serving
+from slipway.reindex import Answer, releasing
+from slipway.rollback import roll_back
+from slipway.run import Run
+from slipway.stages.release import Released
+from tests.support.campaigns import NEW, OLD, TEXTS, Project, a_project, asked
+from tests.support.memory_store import MemoryStore
+
+YES = Answer(True, "ann", "looks right")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    project = a_project(tmp_path, MemoryStore(), monkeypatch)
+    golden = project.judge(dict(list(TEXTS.items())[:30]))
+    project.write(golden={"queries": str(golden)}, gates={"recall_at_10": 0.9, "exact_hit_rate_at_10": 0.9})
+    project.night("night-1")
+    return project
+
+
+def begun(project: Project, run_id: str = "campaign", **changes: Any) -> Run:
+    run = project.run(run_id)
+    reindex.begin(run, asked(**changes), project.collections)
+    return run
+
+
+def upgraded(project: Project, run_id: str = "campaign", **changes: Any) -> Released:
+    run = begun(project, run_id, **changes)
+    approval = reindex.decide(run, reindex.judge(run, reindex.build(run)), YES)
+    return reindex.release(run, reindex.asked_of(run), approval, 1)
+
+
+def live_encoder(project: Project) -> str:
+    slot = read_serving(project.store)[0].live_release
+    assert slot
+    return str(load(project.store, layout.release(slot.release_id)).facts["dimension"])
+
+
+def test_the_approved_candidate_is_live_with_its_approval_in_the_audit(project: Project) -> None:
+    done = upgraded(project)
+    assert (done.released, live_encoder(project)) == (True, "12")
+    change = audit_trail(project.store)[-1]["changed"]
+    assert (change["why"], change["who"], change["run_id"]) == ("a better model", "tester", "campaign")
+    assert change["approval"]["who"] == "ann"
+    assert change["approval"]["comment"] == "looks right"
+    (told,) = decisions.all(project.store)
+    assert (told["run_id"], told["approved"], told["outcome"]) == ("campaign", True, "pass")
+    assert lease.read_lease(project.store)[0].state == "free"  # type: ignore[union-attr]
+
+
+def test_a_release_that_is_asked_for_again_is_the_same(project: Project) -> None:
+    done = upgraded(project)
+    run = project.run("campaign")
+    approval = Approval(True, "ann", "looks right", "2026-01-01T00:00:00+00:00", "pass")
+    assert reindex.release(run, reindex.asked_of(run), approval, 1) == done
+    assert read_serving(project.store)[0].generation == done.generation
+
+
+def test_what_nights_changed_since_the_verdict_goes_live_too(project: Project) -> None:
+    run = begun(project)
+    approval = reindex.decide(run, reindex.judge(run, reindex.build(run)), YES)
+    project.put({**TEXTS, "900": "a paper that came at night"})
+    project.night("night-2")
+    done = reindex.release(run, reindex.asked_of(run), approval, 1)
+    assert load(project.store, layout.release(done.release_id)).counts["documents"] == len(TEXTS) + 1
+
+
+def test_a_night_at_work_is_not_disturbed(project: Project) -> None:
+    run = begun(project)
+    approval = reindex.decide(run, reindex.judge(run, reindex.build(run)), YES)
+    with (
+        lease.alone(project.store, Holder("night-2", "tester", "nightly run", lease.this_process())),
+        pytest.raises(RunInProgress, match="night-2"),
+    ):
+        reindex.release(run, reindex.asked_of(run), approval, 1)
+    assert live_encoder(project) == "8"
+
+
+def test_a_gate_that_fails_now_is_not_covered_by_an_approval_of_its_pass(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begun(project)
+    approval = reindex.decide(run, reindex.judge(run, reindex.build(run)), YES)
+    failed = Verdict((GateResult("recall_at_10", 0.1, False, "recall_at_10 0.1: under the minimum 0.9"),))
+    monkeypatch.setattr(releasing, "judge", lambda run, built: reindex.Judged(failed))
+    with pytest.raises(GateRefused, match="judged again .* under the minimum"):
+        reindex.release(run, reindex.asked_of(run), approval, 1)
+    assert live_encoder(project) == "8"
+
+
+def test_a_gate_that_was_overridden_stays_overridden(project: Project) -> None:
+    project.write(golden={"queries": str(project.folder / "golden.jsonl")}, gates={"p95_ms": {"max": 1e-9}})
+    run = begun(project)
+    judged = reindex.judge(run, reindex.build(run))
+    with pytest.raises(NotApproved, match="failed and are not named as overridden: p95_ms"):
+        reindex.decide(run, judged, YES)
+    approval = reindex.decide(run, judged, Answer(True, "ann", "latency does not matter here", ("p95_ms",)))
+    assert reindex.release(run, reindex.asked_of(run), approval, 1).released
+    assert audit_trail(project.store)[-1]["changed"]["approval"]["overrode"] == ["p95_ms"]
+
+
+def test_another_space_that_went_live_meanwhile_is_refused(project: Project) -> None:
+    late = begun(project, "late", index="HNSW32")
+    approval = reindex.decide(late, reindex.judge(late, reindex.build(late)), YES)
+    upgraded(project)
+    with pytest.raises(ReleaseRefused, match="to another vector space"):
+        reindex.release(late, reindex.asked_of(late), approval, 1)
+
+
+def test_a_rejection_is_recorded_and_leaves_only_vectors(project: Project) -> None:
+    run = begun(project)
+    built = reindex.build(run)
+    with pytest.raises(NotApproved, match="ann rejected the candidate: too slow"):
+        reindex.decide(run, reindex.judge(run, built), Answer(False, "ann", "too slow"))
+    (told,) = decisions.all(project.store)
+    assert (told["approved"], told["who"]) == (False, "ann")
+    reindex.discard(run)
+    assert find(project.store, built.candidate.place) is None
+    assert find(project.store, built.evaluation.place) is None
+    assert list(project.store.list(f"vectors/{built.candidate.facts['encoder']}/"))
+    assert find(project.store, layout.start("campaign"))
+    assert project.night("night-2")["nothing_changed"]
+    other = begun(project, "other")
+    assert reindex.build(other).candidate.place == built.candidate.place
+    assert max(project.embedded.values()) == 1
+
+
+def test_what_a_release_was_made_of_is_never_discarded(project: Project) -> None:
+    upgraded(project)
+    reindex.discard(project.run("campaign"))
+    slot = read_serving(project.store)[0].live_release
+    assert slot and slot.candidate
+    assert find(project.store, slot.candidate)
+
+
+def test_nights_follow_the_upgrade_and_say_so_until_the_file_agrees(project: Project) -> None:
+    upgraded(project)
+    for number in (2, 3, 4):  # until the campaign's own release is in no slot
+        project.put({**TEXTS, f"{number}": f"paper of night {number}"})
+        made = project.night(f"night-{number}")
+        assert made["released"]
+        assert "Change `encoder:` in the file to new" in made["note"]
+        assert live_encoder(project) == "12"
+    golden = {"queries": str(project.folder / "golden.jsonl")}
+    project.write(NEW, golden=golden)
+    project.put({**TEXTS, "5": "paper of night 5"})
+    made = project.night("night-5")
+    assert "note" not in made
+    assert live_encoder(project) == "12"
+    assert {space for (space, text), _ in project.embedded.items() if "night" in text} == {NEW}
+
+
+def test_nights_follow_a_rollback_of_the_upgrade_too(project: Project) -> None:
+    upgraded(project)
+    project.write(NEW, golden={"queries": str(project.folder / "golden.jsonl")})
+    roll_back(project.store, "ann", "worse than thought")
+    project.put({**TEXTS, "2": "paper of night 2"})
+    made = project.night("night-2")
+    assert made["released"]
+    assert "Change `encoder:` in the file to old" in made["note"]
+    assert live_encoder(project) == "8"
+    project.put({**TEXTS, "3": "paper of night 3"})
+    assert "Change `encoder:` in the file to old" in project.night("night-3")["note"]
+
+
+def test_a_file_with_an_encoder_that_no_release_knows_is_refused(project: Project) -> None:
+    project.write(NEW)
+    with pytest.raises(EncoderError, match="slipway reindex"):
+        project.night("night-2")
+    assert {space for space, _ in project.embedded} == {OLD}
+
+
+def test_nights_keep_the_index_of_a_campaign_until_the_file_is_changed(project: Project) -> None:
+    upgraded(project, encoder=OLD, index="HNSW32")
+    golden = {"queries": str(project.folder / "golden.jsonl")}
+    project.put({**TEXTS, "2": "paper of night 2"})
+    made = project.night("night-2")
+    assert (made["released"], made["index"]["spec"]) == (True, "HNSW32")
+    assert '"spec": "HNSW32"' in made["note"]
+    project.write(golden=golden, index={"spec": "HNSW16"})  # somebody's change of the file, which a night follows
+    project.put({**TEXTS, "3": "paper of night 3"})
+    made = project.night("night-3")
+    assert (made["index"]["spec"], "note" in made) == ("HNSW16", False)
+
+
+def test_a_file_that_names_the_index_of_a_campaign_that_was_rolled_back_is_not_followed(project: Project) -> None:
+    upgraded(project, encoder=OLD, index="HNSW32")
+    project.write(golden={"queries": str(project.folder / "golden.jsonl")}, index={"spec": "HNSW32"})
+    roll_back(project.store, "ann", "slow")
+    project.put({**TEXTS, "2": "paper of night 2"})
+    made = project.night("night-2")
+    assert (made["index"]["spec"], made["released"]) == ("Flat", True)
+    assert '"spec": "Flat"' in made["note"]
