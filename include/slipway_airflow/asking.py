@@ -47,7 +47,7 @@ def body(judged: Mapping[str, Any], report: str, hours: float) -> str:
 
 
 def _encoder(judged: Mapping[str, Any]) -> str:
-    return str((judged.get("encoders") or {}).get("candidate", {}).get("name", ""))
+    return str(judged["comparison"].get("encoders", {}).get("candidate", {}).get("name", ""))
 
 
 def _verdict(judged: Mapping[str, Any]) -> str:
@@ -63,18 +63,19 @@ def _gates(gates: Sequence[Mapping[str, Any]]) -> str:
 
 def _intervals(judged: Mapping[str, Any]) -> str:
     """Candidate and live side by side on the same golden queries."""
+    compared = judged["comparison"]
     rows = [
         (name, *(_number(one[key]) for key in ("candidate", "live")), _signed(one["difference"]), _between(one))
-        for name, one in (judged.get("metrics") or {}).items()
+        for name, one in compared.get("metrics", {}).items()
     ]
     if not rows:
         return ""
-    told = f"On the same {judged['queries']:,} golden queries, the candidate and the live release:"
+    told = f"On the same {compared['queries']:,} golden queries, the candidate and the live release:"
     return f"{told}\n\n" + _table(("metric", "candidate", "live", "difference", "interval"), rows)
 
 
 def _changed(judged: Mapping[str, Any]) -> str:
-    near = judged.get("neighbours")
+    near = judged["comparison"].get("neighbours")
     if not near:
         return ""
     return (

@@ -16,7 +16,7 @@ GATES = [
 def judged(outcome: str, gates: list[dict[str, Any]] = GATES, **other: Any) -> dict[str, Any]:
     """What the task `judge` returns."""
     encoders = {"candidate": {"name": "minilm"}, "live": {"name": "static"}}
-    return {"outcome": outcome, "gates": gates, "encoders": encoders, "queries": 164, **other}
+    return {"outcome": outcome, "gates": gates, "comparison": {"encoders": encoders, "queries": 164, **other}}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,9 @@ def test_the_headline_says_what_is_asked_and_how_it_was_judged(outcome: str, wor
 
 
 def test_without_a_comparison_the_headline_names_no_encoder() -> None:
-    assert asking.subject("pydocs", {"outcome": "pass", "gates": []}).startswith("pydocs: release the new index?")
+    assert asking.subject("pydocs", {"outcome": "pass", "gates": [], "comparison": {}}).startswith(
+        "pydocs: release the new index?"
+    )
 
 
 def test_the_page_has_each_gate_with_its_reason_and_names_what_must_be_overridden() -> None:
