@@ -18,7 +18,7 @@ from slipway import estimate
 from slipway.config import Encoder, load_collection
 from slipway.encoders import find_model
 from slipway.pipeline import Options, run_pipeline
-from slipway.reindex import Asked
+from slipway.reindex import Asked, spaces
 from slipway.run import Connection, Run
 from slipway.stages import embed, evaluate
 from slipway.storage.base import ObjectStore
@@ -34,7 +34,9 @@ TEXTS = {f"{number:03d}": f"paper number {number} about topic {number % 7} and s
 
 
 class CountingEncoder(FakeEncoder):
-    """Counts how often each text was embedded in its space."""
+    """Counts how often each text was embedded in its space. `deaf`: queries get vectors that mean nothing."""
+
+    deaf = False
 
     def __init__(self, encoder: Encoder, counted: Counter[tuple[str, str]]) -> None:
         super().__init__(find_model(encoder))
@@ -43,6 +45,9 @@ class CountingEncoder(FakeEncoder):
     def encode_documents(self, texts: Any) -> Vectors:
         self._counted.update((self._space, text) for text in texts)
         return super().encode_documents(texts)
+
+    def encode_queries(self, texts: Any) -> Vectors:
+        return super().encode_queries([f"not {text}" for text in texts] if self.deaf else texts)
 
 
 @dataclass
@@ -108,7 +113,7 @@ def a_project(folder: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch,
     def load(encoder: Encoder, device: str = "auto", fingerprint: str | None = None) -> CountingEncoder:
         return loaded.setdefault(encoder.name, CountingEncoder(encoder, project.embedded))
 
-    for module in (embed, evaluate, estimate):
+    for module in (embed, evaluate, estimate, spaces):
         monkeypatch.setattr(module, "load_encoder", load)
     project.put(TEXTS)
     project.write(**fields)

@@ -1,8 +1,8 @@
 """What keeps a collection's store from growing for ever: removing what nobody needs, and merging vector parts.
 
-It runs while no other run is at work (see slipway.lease). Old releases go first (see slipway.maintenance.retention),
-then what only they needed. Whatever can be found wrong is found before the first object of that goes, and it could be
-made again from the sources.
+It runs while no other run is at work (see slipway.lease), though a reindex campaign may be: see
+slipway.maintenance.campaign. Old releases go first (see slipway.maintenance.retention), then what only they needed.
+Whatever can be found wrong is found before the first object of that goes, and it could be made again from the sources.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from slipway import layout, lease
+from slipway.maintenance.campaign import at_work
 from slipway.maintenance.compaction import Compacted, Compaction
 from slipway.maintenance.places import Check
 from slipway.maintenance.reach import needed
@@ -96,8 +97,9 @@ def maintain(
     settings, moment = run.collection.maintenance, now or datetime.now(UTC)
     before = moment - timedelta(days=settings.keep_days)
     retained = preview(run) if dry_run else retain(run, who, check)
+    campaign = at_work(run.store, before)
     found = survey(run.store).without(layout.release(one.release_id) for one in retained.removed)
-    kept = needed(found, read_serving(run.store)[0], before, settings.checkpoints)
+    kept = needed(found, read_serving(run.store)[0], before, settings.checkpoints, campaign)
     run.scratch.mkdir(parents=True, exist_ok=True)
     in_use = encoders_in_use(run, found, kept)
     wanted, unused = run.scratch / "wanted.parquet", run.scratch / "unused.parquet"
@@ -107,10 +109,11 @@ def maintain(
     sweep = Sweep(run.store, moment, settings.keep_days, check, dry_run)
     orphans = sweep.orphans(found, kept)  # first, as it may still find a manifest that cannot be read
     removed = [*sweep.unneeded(found, kept), orphans, sweep.unfinished(), sweep.silent()]
+    stored = encoders_stored(found)
     compacted = [
         Compaction(run.store, encoder, wanted if encoder in in_use else unused, before, run.scratch, check).run(
             dry_run=dry_run
         )
-        for encoder in sorted(encoders_stored(found))
+        for encoder in sorted(stored - campaign.encoders(found, stored))
     ]
     return Maintained(dry_run, retained, tuple(one for one in removed if one.objects), tuple(compacted))

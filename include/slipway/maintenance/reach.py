@@ -12,24 +12,28 @@ from datetime import datetime
 
 from slipway import layout
 from slipway.errors import CorruptObject, ObjectMissing
+from slipway.maintenance.campaign import Campaign
 from slipway.maintenance.survey import Survey, is_start, run_of
 from slipway.pointer import Serving
 
 # By kind: the facts that name a place that must be there. Evaluations and releases name candidates that may be gone.
 _MUST = {"releases": "snapshot", "checkpoints": "snapshot", "candidates": "snapshot", "chunks": "snapshot"}
 _MAY = {"releases": "candidate", "evaluations": "candidate"}
+NO_CAMPAIGN = Campaign(None)
 
 
-def needed(found: Survey, serving: Serving, before: datetime, checkpoints: int) -> set[str]:
+def needed(
+    found: Survey, serving: Serving, before: datetime, checkpoints: int, campaign: Campaign = NO_CAMPAIGN
+) -> set[str]:
     """Paths of the sealed places that must stay, vectors apart. What was written since `before` (UTC) is young.
 
-    `checkpoints` is how many of the newest stay in any case. Raises `ObjectMissing` and `CorruptObject` when something
-    that is needed is not there.
+    `checkpoints` is how many of the newest stay in any case; so does what a `campaign` at work began with. Raises
+    `ObjectMissing` and `CorruptObject` when something that is needed is not there.
     """
     _check_serving(found, serving)
     releases = set(found.sealed("releases"))
     newest = sorted(found.sealed("checkpoints"))[-checkpoints:]
-    kept = _reached(found, {*releases, *newest, *_young(found, before), *_of_late_runs(found, before)})
+    kept = _reached(found, {*releases, *newest, *_young(found, before), *_of_runs(found, before, campaign)})
     built_on = {found.fact(path, "snapshot") for path in kept if path.startswith(layout.CHECKPOINTS)}
     released = {found.fact(path, "snapshot") for path in releases}
     kept = _reached(found, {*kept, *_made_of(found, "chunks", built_on | released)})
@@ -63,8 +67,9 @@ def _young(found: Survey, before: datetime) -> Iterator[str]:
             yield path
 
 
-def _of_late_runs(found: Survey, before: datetime) -> Iterator[str]:
-    return (path for path in found.sealed("runs") if found.runs[run_of(path)] >= before)
+def _of_runs(found: Survey, before: datetime, campaign: Campaign) -> Iterator[str]:
+    """Of runs that wrote of late, and of a campaign: it may embed for weeks before it writes below `runs/` again."""
+    return (path for path in found.sealed("runs") if found.runs[run_of(path)] >= before or campaign.owns(path))
 
 
 def _reached(found: Survey, roots: set[str]) -> set[str]:

@@ -12,6 +12,7 @@ from slipway.reindex.building import Built, build, numbers, plan
 from slipway.reindex.discarding import discard
 from slipway.reindex.judging import Judged, judge
 from slipway.reindex.releasing import release
+from slipway.reindex.sampling import sample
 
 __all__ = [
     "Answer",
@@ -28,4 +29,5 @@ __all__ = [
     "numbers",
     "plan",
     "release",
+    "sample",
 ]

@@ -49,7 +49,7 @@ def embed(run: Run, plan: Manifest, shard: int) -> Embedded:
     for group in groups(row for batch in read_batches([path]) for row in batch.to_pylist()):
         pending = [row for row in group if row["chunk_hash"] not in elsewhere]
         if pending and not vectors.find_part(run.store, model.fingerprint, _hashes(pending)):
-            _embed_group(run, model, pending)
+            embed_group(run, model, pending)
             embedded += len(pending)
             tokens += _tokens(pending)
         done += len(group)
@@ -68,7 +68,8 @@ def _made_elsewhere(run: Run, plan: Manifest, shard: Path) -> set[str]:
     return vectors.find_rows(run.store, plan.facts["encoder"], hashes, since, planned, run.scratch)
 
 
-def _embed_group(run: Run, model: Model, group: list[dict[str, Any]]) -> None:
+def embed_group(run: Run, model: Model, group: list[dict[str, Any]]) -> None:
+    """Embed one group of rows (`chunk_hash`, `tokens`, `text`) and seal it as a part. Raises as `embed`."""
     encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
     began = time.monotonic()
     made = encoder.encode_documents([row["text"] for row in group])

@@ -96,7 +96,7 @@ def test_a_gate_that_fails_now_is_not_covered_by_an_approval_of_its_pass(
     approval = reindex.decide(run, reindex.judge(run, reindex.build(run)), YES)
     failed = Verdict((GateResult("recall_at_10", 0.1, False, "recall_at_10 0.1: under the minimum 0.9"),))
     monkeypatch.setattr(releasing, "judge", lambda run, built: reindex.Judged(failed))
-    with pytest.raises(GateRefused, match="judged again .* under the minimum"):
+    with pytest.raises(GateRefused, match=r"judged again .* under the minimum"):
         reindex.release(run, reindex.asked_of(run), approval, 1)
     assert live_encoder(project) == "8"
 
