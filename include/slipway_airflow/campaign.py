@@ -99,7 +99,7 @@ def sample() -> dict[str, Any]:
     with open_campaign() as run:
         if not reindex.asked_of(run).sample:
             raise AirflowSkipException("the run was started with a sample of 0 documents")
-        tried = reindex.sample(run)  # type: ignore[attr-defined]
+        tried = reindex.sample(run)
     print(tried.get("says", tried))  # noqa: T201
     return tried
 
@@ -193,8 +193,8 @@ def release(planned: Mapping[str, Any], approval: Mapping[str, Any]) -> dict[str
 
     **Up for retry?** `RunInProgress`: a night is at work; this waits for it, for hours if it must.
 
-    **Red?** `GateRefused`: after the catch-up a gate fails that had passed, so the approval does not hold: clear `build`
-    and all after it, and decide again. `ReleaseRefused`: the artifact is not whole, readers took it back during a
+    **Red?** `GateRefused`: after the catch-up a gate fails that had passed, so the approval does not hold: clear
+    `build` and all after it, and decide again. `ReleaseRefused`: the artifact is not whole, readers took it back during a
     shift, or another vector space is live than was compared; the log says which. The live release serves on.
     """
     from slipway import reindex
