@@ -194,8 +194,8 @@ def release(planned: Mapping[str, Any], approval: Mapping[str, Any]) -> dict[str
     **Up for retry?** `RunInProgress`: a night is at work; this waits for it, for hours if it must.
 
     **Red?** `GateRefused`: after the catch-up a gate fails that had passed, so the approval does not hold: clear
-    `build` and all after it, and decide again. `ReleaseRefused`: the artifact is not whole, readers took it back during a
-    shift, or another vector space is live than was compared; the log says which. The live release serves on.
+    `build` and all after it, and decide again. `ReleaseRefused`: the artifact is not whole, readers took it back
+    during a shift, or another vector space is live than was compared; the log says which. The live release serves on.
     """
     from slipway import reindex
     from slipway.decisions import Approval
