@@ -47,7 +47,7 @@ class Runs:
         return {one["task_id"]: str(one["state"]) for one in found.get("task_instances", [])}
 
     def wait(self, dag_id: str, run_id: str, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> str:
-        """The state in which the run ended; `meanwhile` is called again and again. Raises `RunTrouble` if it does not."""
+        """The state in which the run ended; `meanwhile` is called again and again. Raises `RunTrouble`."""
         until = time.monotonic() + seconds
         while (state := self.state(dag_id, run_id)) not in ENDED:
             if time.monotonic() > until:
