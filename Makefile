@@ -21,10 +21,10 @@ export TOKENIZERS_PARALLELISM ?= true
 SETTINGS := $(filter AIRFLOW% SLIPWAY_ROOT SLIPWAY_COLLECTIONS SLIPWAY_STORE SLIPWAY_PORT,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench-night gate-power chaos conformance attack soak ceph up down lock clean
+.PHONY: help setup setup-dev demo demo-upgrade test check bench-night gate-power chaos conformance attack soak ceph up down lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: .venv/.installed .env ## install what Slipway needs to run into .venv
 
@@ -32,6 +32,9 @@ setup-dev: .venv/.installed-dev .env ## install what the checks and tests need a
 
 demo: setup ## build, judge and release an index of the installed packages' API documentation, and search it
 	@$(BIN)/python -m slipway_demo.drive
+
+demo-upgrade: setup ## upgrade the demo's model by Airflow under two readers, see two bad changes refused, roll back (a quarter of an hour)
+	@env $(foreach name,$(SETTINGS),-u $(name)) $(BIN)/python -m slipway_demo.upgrade
 
 test: setup-dev ## run all tests
 	@env $(foreach name,$(SETTINGS),-u $(name)) $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10

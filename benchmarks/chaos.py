@@ -43,7 +43,7 @@ def disturb(kills: int, seed: int, folder: Path) -> tuple[list[Outcome], list[st
     from benchmarks.kills.place import Place
     from benchmarks.kills.trial import Trial
     from benchmarks.kills.undisturbed import History
-    from benchmarks.static_model import static_model
+    from slipway_demo.static import static_model
 
     children, place = Children(), Place(folder / "place")
     encoder = static_model(folder / "model", 64)

@@ -69,7 +69,7 @@ def bench(data: Path, folder: Path, quick: bool, report: Report) -> Mapping[str,
     from benchmarks.nights.one_percent import run_both
     from benchmarks.nights.project import Project
     from benchmarks.nights.yearly import YearlyNights
-    from benchmarks.static_model import static_model
+    from slipway_demo.static import static_model
 
     whole = read_editions(data)
     check_published(data, whole, report)

@@ -12,13 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.static_model import static_model
 from slipway.config.collection import SearchParameters
 from slipway.config.encoder import Encoder
 from slipway.encoders import load_encoder
 from slipway.index import artifact
 from slipway.index.build import build, write
 from slipway.index.spec import Spec, default_parameters
+from slipway_demo.static import static_model
 from tests.support.releases import write_arrow
 
 DIMENSION = 384

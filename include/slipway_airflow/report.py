@@ -26,7 +26,7 @@ def gather(run: Run, ti: Any) -> dict[str, Any]:
     """
     from slipway.result import assemble
 
-    left = _Left(ti)
+    left = Left(ti)
     made = assemble(run, _steps(run, left))
     failed = [{"task": stage, "error": error} for stage in STAGES for error in left.errors(stage)]
     if failed:
@@ -39,10 +39,10 @@ def write_report(run: Run, ti: Any, reason: str) -> None:
     """Write the report on what the run judged, where it came to that (see slipway.report.nights)."""
     from slipway.report.nights import report_night
 
-    report_night(run, _steps(run, _Left(ti)), reason)
+    report_night(run, _steps(run, Left(ti)), reason)
 
 
-class _Left:
+class Left:
     """The XComs of this run's tasks; those of tasks that did not run are missing, which is no error."""
 
     def __init__(self, ti: Any) -> None:
@@ -57,9 +57,11 @@ class _Left:
         return said + [KILLED] * (len(failed) - len(said))
 
     def one(self, task: str, key: str = "return_value") -> Any:
+        """The value that the task left under `key`, or None."""
         return next(iter(self.many(task, key)), None)
 
     def many(self, task: str, key: str = "return_value") -> list[Any]:
+        """The values that the task's mapped instances left under `key`."""
         return [value for value in self._ti.xcom_pull(task_ids=[task], key=key) or [] if value is not None]
 
 
@@ -68,7 +70,7 @@ def _base(name: str) -> str:
     return base if number.isdigit() else name
 
 
-def _steps(run: Run, left: _Left) -> Steps:
+def _steps(run: Run, left: Left) -> Steps:
     from slipway import checkpoint
     from slipway.evaluation.gates import GateResult, Verdict
     from slipway.planned import find_plan

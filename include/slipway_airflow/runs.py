@@ -37,6 +37,12 @@ def run_key(run_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", run_id)
 
 
+def stored_id(dag_id: str, run_id: str) -> str:
+    """The id in the store of a run of a collection's DAG. Runs of two DAGs may have the same id in Airflow."""
+    kind = dag_id.rpartition("__")[2]
+    return run_key(run_id) if kind == NIGHTLY else f"{kind}-{run_key(run_id)}"
+
+
 @contextmanager
 def open_run(lease: bool = True) -> Iterator[Run]:
     """The run of the task at work, with the settings that its beginning gave it. Its scratch folder is its own, and is

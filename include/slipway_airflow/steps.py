@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -32,12 +33,8 @@ def step(hours: float, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
         def measured(*args: Any, **kwargs: Any) -> Any:
             ti, started = get_current_context()["ti"], time.monotonic()
             try:
-                with task_failures():
+                with told_failures(ti):
                     return body(*args, **kwargs)
-            except BaseException as error:  # Airflow's time limit is no Exception
-                if not _is_skip(error):
-                    ti.xcom_push(FAILURE, describe(error)[:MESSAGE_CHARACTERS])
-                raise
             finally:
                 ti.xcom_push(SECONDS, round(time.monotonic() - started, 3))
 
@@ -53,6 +50,18 @@ def step(hours: float, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
         )(measured)
 
     return decorate
+
+
+@contextmanager
+def told_failures(ti: Any) -> Iterator[None]:
+    """Map errors as `task_failures` does, and leave a sentence about them for the report."""
+    try:
+        with task_failures():
+            yield
+    except BaseException as error:  # Airflow's time limit is no Exception
+        if not _is_skip(error):
+            ti.xcom_push(FAILURE, describe(error)[:MESSAGE_CHARACTERS])
+        raise
 
 
 def _is_skip(error: BaseException) -> bool:

@@ -12,4 +12,6 @@ The way of a docstring:
     guides      the rows of the ``guides`` source: module docstrings and shipped prose
     abridge     the one rule by which long docstrings are cut
     fill        writes both sources; the only module a caller needs
+
+``static`` makes a second, smaller model for it without a download.
 """

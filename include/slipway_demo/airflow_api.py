@@ -1,10 +1,11 @@
-"""The few questions that set-up asks Airflow's REST API, with nothing but the standard library."""
+"""The few questions that set-up and the demo ask Airflow's REST API, with nothing but the standard library."""
 
 from __future__ import annotations
 
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 TIMEOUT_S = 5
@@ -20,29 +21,30 @@ class AirflowApi:
 
     def health(self) -> dict[str, str]:
         """The state of each component ("healthy", …); empty while the server does not answer."""
-        found = self._ask("/api/v2/monitor/health") or {}
+        found = self.ask("/api/v2/monitor/health") or {}
         return {name: str((found.get(name) or {}).get("status")) for name in COMPONENTS} if found else {}
 
     def sign_in(self, user: str, password: str) -> bool:
         """Whether the user could be signed in; the questions below need it."""
-        answer = self._ask("/auth/token", {"username": user, "password": password}) or {}
+        answer = self.ask("/auth/token", {"username": user, "password": password}) or {}
         self._token = str(answer.get("access_token", ""))
         return bool(self._token)
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether the DAG has been read."""
-        return self._ask(f"/api/v2/dags/{dag_id}") is not None
+        return self.ask(f"/api/v2/dags/{dag_id}") is not None
 
     def import_errors(self) -> list[str]:
         """The files that could not be read as DAGs, with their last line of trouble."""
-        found = (self._ask("/api/v2/importErrors") or {}).get("import_errors", [])
+        found = (self.ask("/api/v2/importErrors") or {}).get("import_errors", [])
         return [f"{one['filename']}: {one['stack_trace'].strip().splitlines()[-1]}" for one in found]
 
-    def _ask(self, path: str, body: dict[str, str] | None = None) -> dict[str, Any] | None:
-        """The answer, or None when there is none or it is a refusal."""
+    def ask(self, path: str, body: Mapping[str, Any] | None = None, method: str | None = None) -> dict[str, Any] | None:
+        """The answer to a GET, or to a POST (or `method`) with a body; None when there is none or it is a refusal."""
         request = urllib.request.Request(  # noqa: S310 - the URL is our own
             self._url + path,
-            data=json.dumps(body).encode() if body else None,
+            method=method,
+            data=json.dumps(body).encode() if body is not None else None,
             headers={"Content-Type": "application/json"}
             | ({"Authorization": f"Bearer {self._token}"} if self._token else {}),
         )

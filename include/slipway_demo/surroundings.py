@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 HOST = "127.0.0.1"  # the demo's login is meant for this machine only
@@ -20,12 +21,12 @@ def demo_sources(project: Path) -> Path:
     return project / ".slipway" / "demo"
 
 
-def airflow_environment(project: Path, port: int) -> dict[str, str]:
-    """This process's environment and whatever Airflow needs besides."""
+def airflow_environment(project: Path, port: int, set_already: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment `set_already`, this process's, and whatever Airflow needs besides."""
     defaults = _airflow(project) | _slipway(project)
     # Airflow starts its parts by the name "airflow", and they must be those of this Python.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return defaults | dict(os.environ) | _address(port) | {"PATH": path}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{set_already.get('PATH', '')}"
+    return defaults | dict(set_already) | _address(port) | {"PATH": path}
 
 
 def _airflow(project: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ schedule: "15 2 * * *"
 sources:
   - {{name: notes, kind: sql, connection: tiny_db, table: notes, id: id, title: "{{title}}", text: "{{body}}"}}
   - {{name: guides, kind: lake, path: {folder}/lake, id: guide_id, title: "{{title}}", text: "{{body}}"}}
-encoder: minilm
+encoder: {encoder}
 embed: {{shard_tokens: 1000}}
 golden: {{queries: {folder}/golden.jsonl}}
 gates: {gates}
@@ -75,10 +75,18 @@ class Bench:
         (folder / "golden.jsonl").write_text("\n".join(map(json.dumps, lines)))
         self.describe()
 
-    def describe(self, gates: str = GATES, other: str = "") -> None:
+    def describe(self, gates: str = GATES, other: str = "", encoder: str = "minilm") -> None:
         """Write the collection file; `other` are further lines of it."""
         file = self.folder / "collections" / "tiny.yaml"
-        file.write_text(COLLECTION.format(folder=self.folder, gates=gates) + other)
+        file.write_text(COLLECTION.format(folder=self.folder, gates=gates, encoder=encoder) + other)
+
+    def write_static_encoder(self, name: str, dimension: int) -> None:
+        """A static model, and an encoder file of that name for it."""
+        from slipway_demo.static import static_model
+
+        described = static_model(self.folder / "models" / name, dimension)
+        (self.folder / "encoders").mkdir(exist_ok=True)
+        (self.folder / "encoders" / f"{name}.yaml").write_text(json.dumps(described | {"name": name}))
 
     def write_notes(self, rows: Sequence[tuple[str, str, str]]) -> None:
         """Replace the rows of the table `notes`."""
@@ -99,14 +107,22 @@ class Bench:
 
     def run(self, **conf: Any) -> Ran:
         """Run the DAG `tiny__nightly` to its end; retries wait for a second only."""
+        return self.run_dag("nightly", conf)
+
+    def run_dag(self, kind: str, conf: Mapping[str, Any]) -> Ran:
+        """Run the DAG `tiny__<kind>` to its end, with the parameters `conf`."""
         from airflow.dag_processing.dagbag import DagBag
 
         bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
         assert not bag.import_errors
-        dag = bag.dags["tiny__nightly"]
+        dag = bag.dags[f"tiny__{kind}"]
         for task in dag.tasks:
             task.retry_exponential_backoff, task.retry_delay = 0, timedelta(seconds=1)
-        return _ran(dag.test(run_conf=conf), self.store)
+        return _ran(dag.test(run_conf=dict(conf)), self.store)
+
+    def lease(self, name: str) -> bool:
+        """Whether a run holds the lease with that key."""
+        return bool(json.loads((self.store / name).read_text())["state"] == "held")
 
     def serving(self) -> dict[str, Any] | None:
         """serving.json, or None before the first release."""
@@ -115,10 +131,10 @@ class Bench:
 
 
 def _ran(dag_run: Any, store: Path) -> Ran:
-    from slipway_airflow.runs import run_key
+    from slipway_airflow.runs import stored_id
 
     instances = dag_run.get_task_instances()
-    result = store / "runs" / run_key(dag_run.run_id) / "result.json"
+    result = store / "runs" / stored_id(dag_run.dag_id, dag_run.run_id) / "result.json"
     return Ran(
         state=str(dag_run.state),
         tasks={_name(one): str(one.state) for one in instances},

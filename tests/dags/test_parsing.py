@@ -32,14 +32,14 @@ def parse():
 
 
 def describe(folder, name, **fields):
-    text = COLLECTION.format(folder=folder, gates=GATES)
+    text = COLLECTION.format(folder=folder, gates=GATES, encoder="minilm")
     for field, value in fields.items():
         text += f"{field}: {value}\n"
     (folder / f"{name}.yaml").write_text(text)
 
 
 def dags_of(*collections):
-    return {f"{name}__{kind}" for name in collections for kind in ("nightly", "maintenance", "rollback")}
+    return {f"{name}__{kind}" for name in collections for kind in ("nightly", "maintenance", "reindex", "rollback")}
 
 
 def test_there_are_all_dags_for_each_collection_and_no_import_error(shipped):
@@ -89,7 +89,7 @@ def test_parsing_imports_nothing_heavy_that_airflow_does_not_import_itself(colle
     airflow = "import airflow.sdk, airflow.sdk.exceptions"
     dags = "\n".join(
         f"import runpy; runpy.run_path({str(ROOT / 'dags' / name)!r})"
-        for name in ("nightly.py", "maintenance.py", "rollback.py", "collections_check.py")
+        for name in ("nightly.py", "maintenance.py", "reindex.py", "rollback.py", "collections_check.py")
     )
     assert imported(airflow + "\n" + dags) - imported(airflow) == set()
 
@@ -196,7 +196,8 @@ def test_every_pool_that_a_task_names_is_among_those_that_set_up_creates(collect
     named = {task.pool for dag in dags.values() for task in dag.tasks}
     assert named == {"default_pool", "slipway_embed_cpu", "slipway_embed_gpu", "slipway_index"}
     assert named <= {pool.pool for pool in Pool.get_pools()}
-    assert dags["on_gpu__nightly"].get_task("embed").pool == "slipway_embed_gpu"
+    for kind in ("nightly", "reindex"):
+        assert dags[f"on_gpu__{kind}"].get_task("embed").pool == "slipway_embed_gpu"
 
 
 def test_creating_the_pools_again_keeps_the_slots_that_somebody_set(airflow_tables):
@@ -268,3 +269,67 @@ def test_the_form_of_a_rollback_asks_for_a_reason_and_explains_itself(shipped):
     assert reason.schema["minLength"] > 0
     assert (to.value, to.schema["type"]) == (None, ["null", "string"])
     assert all(one.schema["title"] and len(one.description) > 20 for one in (reason, to))
+
+
+CAMPAIGN = ("preflight", "sample", "shards", "embed", "build", "judge", "approve", "release", "report")
+
+
+def test_the_parts_of_an_upgrade_follow_each_other(shipped):
+    dag = shipped.dags["pydocs__reindex"]
+    assert set(dag.task_ids) == set(CAMPAIGN)
+    for number, task_id in enumerate(CAMPAIGN[:-1]):
+        after = dag.get_task(task_id).get_flat_relative_ids(upstream=False)
+        assert set(CAMPAIGN[number + 1 :]) <= after, f"not all later parts wait for {task_id}"
+    assert dag.get_task("approve").trigger_rule == dag.get_task("release").trigger_rule == "all_success"
+    assert dag.get_task("report").is_teardown
+
+
+def test_an_upgrade_goes_on_where_its_sample_or_its_embedding_was_skipped(shipped):
+    dag = shipped.dags["pydocs__reindex"]
+    assert {dag.get_task(name).trigger_rule for name in ("shards", "build")} == {"none_failed"}
+
+
+def test_every_part_of_an_upgrade_has_retries_a_time_limit_and_a_page(shipped):
+    dag = shipped.dags["pydocs__reindex"]
+    for task in dag.tasks:
+        assert task.retries >= 2, task.task_id
+        assert timedelta(0) < task.execution_timeout <= timedelta(hours=8), task.task_id
+        assert "Red?" in task.doc_md, task.task_id
+        assert f"| `{task.task_id}` |" in dag.doc_md
+    release = dag.get_task("release")
+    assert not release.retry_exponential_backoff
+    assert release.retries * release.retry_delay >= timedelta(hours=6)  # a night may be at work
+    assert [asset.name for asset in release.outlets] == ["slipway/pydocs/release"]
+
+
+def test_an_upgrade_is_started_by_hand_only_one_at_a_time(shipped):
+    dag = shipped.dags["pydocs__reindex"]
+    assert dag.timetable.can_be_scheduled is False
+    assert dag.is_paused_upon_creation is False
+    assert dag.max_active_runs == 1
+
+
+def test_the_form_of_an_upgrade_asks_for_encoder_and_reason_and_explains_itself(shipped):
+    params = shipped.dags["pydocs__reindex"].params
+    assert list(params) == ["encoder", "reason", "index", "sample", "approval", "budget_hours"]
+    encoder, reason = params.get_param("encoder"), params.get_param("reason")
+    assert not encoder.has_value
+    assert not reason.has_value
+    assert encoder.schema["enum"] == ["minilm"]
+    assert params.dump() | {"encoder": None, "reason": None} == {
+        "encoder": None, "reason": None, "index": "", "sample": 2000, "approval": True, "budget_hours": None,
+    }  # fmt: skip
+    for name in params:
+        assert params.get_param(name).schema["title"]
+        assert len(params.get_param(name).description) > 20
+
+
+def test_the_form_of_an_upgrade_lists_the_encoders_beside_the_collection_files(collections):
+    describe(collections, "tiny", reindex="{sample: 50, approval_hours: 5}")
+    (collections.parent / "encoders").mkdir()
+    (collections.parent / "encoders" / "other.yaml").write_text("dimension: 8")
+    dag = parse().dags["tiny__reindex"]
+    assert dag.params.get_param("encoder").schema["enum"] == ["minilm", "other"]
+    assert dag.params.get_param("sample").value == 50
+    assert dag.get_task("approve").response_timeout == timedelta(hours=5)
+    assert dag.get_task("approve").defaults == ["Reject"]

@@ -17,7 +17,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from slipway.errors import InputError, SlipwayError, TransientError
-from slipway_airflow.runs import run_key
+from slipway_airflow.runs import stored_id
 from slipway_airflow.ui import render, runs, store
 from slipway_airflow.ui.lazy import Message, Receive, Scope, Send
 from slipway_airflow.ui.names import collection_of, dag_of, is_collection
@@ -81,7 +81,7 @@ def run_html(dag_id: str, run_id: str, session: SessionDep) -> HTMLResponse:
     collection, state = _find(session, dag_id, run_id)
     shown = _state(state)
     try:
-        found = store.read_run(collection, run_key(run_id))
+        found = store.read_run(collection, stored_id(dag_id, run_id))
     except SlipwayError as error:
         body = render.page("unread.html", collection=collection, run_id=run_id, state=shown, error=str(error))
         return HTMLResponse(body, status_of(error))
@@ -91,7 +91,7 @@ def run_html(dag_id: str, run_id: str, session: SessionDep) -> HTMLResponse:
 def run_json(dag_id: str, run_id: str, session: SessionDep) -> dict[str, Any]:
     """A run's result, and what is known beside it."""
     collection, state = _find(session, dag_id, run_id)
-    found = store.read_run(collection, run_key(run_id))
+    found = store.read_run(collection, stored_id(dag_id, run_id))
     return {"collection": collection, "dag_id": dag_id, "run_id": run_id, "state": state.state, **found}
 
 

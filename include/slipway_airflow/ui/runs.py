@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow.models.dagrun import DagRun
@@ -9,7 +10,9 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from slipway_airflow.campaign_report import PARTS
 from slipway_airflow.report import STAGES
+from slipway_airflow.runs import REINDEX
 
 _UNFINISHED = frozenset({"queued", "running"})
 
@@ -59,10 +62,11 @@ def _tasks(session: Session, dag_id: str, run_id: str) -> tuple[TaskCount, ...]:
         .group_by(TaskInstance.task_id, TaskInstance.state)
     ).all()
     begun = sorted((row for row in rows if row[3]), key=lambda row: str(row[3]))
-    waiting = sorted((row for row in rows if not row[3]), key=lambda row: _turn(str(row[0])))
+    order = PARTS if dag_id.endswith(f"__{REINDEX}") else STAGES
+    waiting = sorted((row for row in rows if not row[3]), key=lambda row: _turn(str(row[0]), order))
     return tuple(TaskCount(row[0], str(row[1]) if row[1] else None, row[2]) for row in [*begun, *waiting])
 
 
-def _turn(task: str) -> tuple[int, str]:
-    """When a task that has not begun has its turn: in the order of the stages, and others after them."""
-    return (STAGES.index(task) if task in STAGES else len(STAGES), task)
+def _turn(task: str, order: Sequence[str]) -> tuple[int, str]:
+    """When a task that has not begun has its turn: in the order of the work, and others after that."""
+    return (order.index(task) if task in order else len(order), task)

@@ -7,7 +7,9 @@ from typing import Any
 
 from slipway.cleaning.reasons import MEANINGS
 from slipway.config.metrics import METRICS
+from slipway_airflow.campaign_report import PARTS
 from slipway_airflow.report import STAGES
+from slipway_airflow.ui import view_upgrade
 from slipway_airflow.ui.formats import (
     NONE,
     count,
@@ -72,6 +74,9 @@ def run_page(result: Mapping[str, Any]) -> dict[str, Any]:
         "slices": _slices(mapping(result.get("by_slice"))),
         "judged_missing": _first([str(one) for one in sequence(result.get("judged_missing"))]),
         "seconds": _seconds(mapping(result.get("seconds"))),
+        "upgrade": view_upgrade.upgrade_rows(result),
+        "decision": view_upgrade.decision_rows(mapping(result.get("approval"))),
+        "comparison": view_upgrade.comparison(mapping(result.get("comparison"))),
     }
 
 
@@ -81,6 +86,8 @@ def headline(result: Mapping[str, Any]) -> dict[str, str]:
     sentence = reason[:1].upper() + reason[1:]
     if result.get("released"):
         return {"word": "Released", "tone": GOOD, "sentence": sentence}
+    if mapping(result.get("approval")).get("approved") is False:
+        return {"word": "Rejected", "tone": BAD, "sentence": sentence or UNTOUCHED}
     if result.get("verdict") == "failed":
         return {
             "word": "Refused by its gates",
@@ -88,7 +95,7 @@ def headline(result: Mapping[str, Any]) -> dict[str, str]:
             "sentence": f"{reason}. {UNTOUCHED}" if reason else UNTOUCHED,
         }
     if result.get("verdict") == "undecided":
-        return {"word": "Undecided by its gates", "tone": BAD, "sentence": f"{reason}. {UNTOUCHED}"}
+        return {"word": "Undecided", "tone": BAD, "sentence": f"{reason}. {UNTOUCHED}" if reason else UNTOUCHED}
     if result.get("failed"):
         return {"word": "Failed", "tone": BAD, "sentence": UNTOUCHED}
     if result.get("nothing_changed") is True:
@@ -258,7 +265,8 @@ def _slices(by_slice: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _seconds(seconds: Mapping[str, Any]) -> dict[str, Any]:
-    spent = dict(sorted(_numbers(seconds).items(), key=lambda item: _place(item[0], STAGES)))
+    order = PARTS if "judge" in seconds or "sample" in seconds else STAGES
+    spent = dict(sorted(_numbers(seconds).items(), key=lambda item: _place(item[0], order)))
     rows = [{"stage": stage, "text": duration(value), "value": value} for stage, value in spent.items()]
     return {"rows": rows, "longest": max([*spent.values(), 0.001]), "total": duration(sum(spent.values()))}
 

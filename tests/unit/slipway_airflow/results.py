@@ -85,3 +85,27 @@ def seal_release(store: ObjectStore, release_id: str) -> None:
     facts = {"spec": {"factory": "HNSW32,SQ8"}, "encoder": "e", "metrics": METRICS, "run_id": "manual__1"}
     counts = {"documents": 6543, "vectors": 9876}
     Draft(store, layout.release(release_id), "release", release_id, {}).seal(counts, facts)
+
+
+def upgrade_result(**other: Any) -> dict[str, Any]:
+    """The result of a reindex campaign that a person let pass although a gate failed."""
+    metrics = {
+        "ndcg_at_10": {"candidate": 0.5, "live": 0.53, "difference": -0.03, "low": -0.05, "high": -0.01},
+        "mrr_at_10": {"candidate": 0.5, "live": 0.5, "difference": 0.0, "low": None, "high": None},
+    }
+    upgrade = {
+        "asked": {"encoder": "minilm", "index": "HNSW32", "reason": "better", "who": "ada", "budget_hours": 2.5},
+        "sample": {"documents": 2000, "says": "nothing certain"},
+        "note": "reindex campaign of ada: better",
+        "comparison": {
+            "queries": 164,
+            "metrics": metrics,
+            "neighbours": {"overlap_at_10": 0.42, "changed_share": 0.9},
+        },
+        "approval": {
+            "approved": True, "who": "eve", "comment": "we know", "at": "2026-11-21T10:00:00+00:00",
+            "outcome": "fail", "overrode": ["ndcg_at_10"],
+        },
+        "seconds": {"judge": 1.0, "sample": 2.0, "preflight": 3.0},
+    }  # fmt: skip
+    return whole_result(**(upgrade | other))

@@ -15,7 +15,14 @@ from slipway_airflow.runs import run_key
 from tests.support.playing import said
 from tests.support.reports import a_judgement
 from tests.unit.slipway.drift.records import a_measure
-from tests.unit.slipway_airflow.results import HOSTILE, release, seal_release, store_result, whole_result
+from tests.unit.slipway_airflow.results import (
+    HOSTILE,
+    release,
+    seal_release,
+    store_result,
+    upgrade_result,
+    whole_result,
+)
 
 RUN = "/dags/pydocs__nightly/runs/manual__1"
 REPORT = f"{RUN}/report"
@@ -286,10 +293,19 @@ def test_run_ids_are_found_as_the_tasks_write_them(viewer, pydocs, known_runs):
     assert "Released" in viewer.get(path).text
 
 
+def test_an_upgrade_is_not_taken_for_a_night_of_the_same_id(viewer, pydocs, known_runs):
+    known_runs["pydocs__reindex", "manual__1"] = "success"
+    store_result(pydocs, "manual__1", whole_result(released=False, verdict=None))
+    store_result(pydocs, "reindex-manual__1", upgrade_result())
+    assert "the same golden queries" in viewer.get("/dags/pydocs__reindex/runs/manual__1").text
+    assert "Ended before its verdict" in viewer.get("/dags/pydocs__nightly/runs/manual__1").text
+
+
 @pytest.mark.parametrize(
     "path",
     [
         "/dags/pydocs__nightly/runs/manual__2",
+        "/dags/pydocs__rollback/runs/manual__1",
         "/dags/other/runs/manual__1",
         "/dags/..__nightly/runs/manual__1",
         "/dags/%2e%2e__nightly/runs/manual__1",

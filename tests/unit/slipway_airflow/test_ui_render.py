@@ -4,7 +4,7 @@ import pytest
 
 from slipway_airflow.ui import formats, render, view, view_releases
 from tests.unit.slipway.results import PLAN, SOURCES, UPDATE
-from tests.unit.slipway_airflow.results import HOSTILE, whole_result
+from tests.unit.slipway_airflow.results import HOSTILE, upgrade_result, whole_result
 
 DONE = {"state": "success", "started_at": "2026-11-21T02:15:00+00:00", "going": False, "tasks": (), "failed_tasks": []}
 
@@ -268,6 +268,44 @@ def test_stages_stand_in_the_order_of_the_work():
     page = run_page(whole_result(seconds={"chunk": 1.0, "embed": 2.0, "extract": 3.0, "other": 4.0}))
     places = [page.index(f"<th>{stage}</th>") for stage in ("extract", "chunk", "embed", "other")]
     assert places == sorted(places)
+
+
+def test_an_upgrade_shows_what_was_asked_who_decided_and_both_releases():
+    page = run_page(upgrade_result())
+    for shown in (
+        "minilm", "HNSW32", "2.5 hours", "2,000 documents: nothing certain", "reindex campaign of ada: better",
+        "0.5300", "-0.0300", "-0.0500 to -0.0100", "too few queries", "164 queries judged on both", "42%",
+        "approved", "eve", "we know", "overrode",
+    ):  # fmt: skip
+        assert shown in page, shown
+    places = [page.index(f"<th>{part}</th>") for part in ("preflight", "sample", "judge")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", [], [1], {}, {"a": "b"}, {"metrics": {"x": HOSTILE}}, 1e999, True])
+@pytest.mark.parametrize("key", ["asked", "sample", "note", "comparison", "approval"])
+def test_any_key_of_an_upgrade_may_hold_anything(key, value):
+    page = run_page(upgrade_result(**{key: value}))
+    assert "</html>" in page
+    assert "<script>alert" not in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"approval": {"approved": False}, "verdict": "passed"}, "Rejected"),
+        ({"approval": None, "verdict": "undecided"}, "Undecided"),
+    ],
+)
+def test_the_headline_of_an_upgrade_names_who_stopped_it(changes, word):
+    assert view.headline(upgrade_result(released=False, **changes))["word"] == word
+
+
+def test_an_undecided_gate_is_no_failed_one():
+    gate = {"metric": "ndcg_at_10", "value": 0.2, "passed": False, "undecided": True, "reason": "ndcg_at_10 0.2: …"}
+    page = run_page(whole_result(gates=[gate], verdict="undecided", released=False))
+    assert ">undecided<" in page
+    assert ">fail<" not in page
 
 
 def test_what_a_release_was_allowed_stands_with_its_change():

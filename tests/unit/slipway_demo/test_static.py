@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.static_model import static_model
 from slipway.config import Encoder
 from slipway.encoders import find_model, load_encoder
 from slipway.encoders.base import TextEncoder
+from slipway_demo.static import static_model
 
 TEXTS = ["How to join two tables on a key", "merge", "日本語 🚀", "word " * 300, "The quick brown fox.", "x"]
 
