@@ -153,7 +153,9 @@ def test_a_viewer_sees_a_report_on_which_nothing_can_run(viewer, pydocs, reporte
     assert viewer.get(f"/api{REPORT}").json() == read_document(pydocs, reported)
 
 
-def test_the_report_of_a_campaign_is_found_by_its_dag(viewer, reported, known_runs):
+def test_the_report_of_a_campaign_is_found_by_its_dag(viewer, pydocs, tmp_path, known_runs):
+    made = a_judgement(pydocs, tmp_path / "scratch", queries=30, run_id="reindex-manual__1")
+    write(made.run, made.reported)
     known_runs["pydocs__reindex", "manual__1"] = "running"
     assert viewer.get("/dags/pydocs__reindex/runs/manual__1/report").status_code == 200
 
