@@ -279,8 +279,8 @@ def test_what_was_released_is_told_although_the_lease_was_lost_then(
 ) -> None:
     released = pipeline.release
 
-    def taken_over_at_the_end(*arguments: Any) -> Any:
-        done = released(*arguments)
+    def taken_over_at_the_end(*arguments: Any, **named: Any) -> Any:
+        done = released(*arguments, **named)
         with held(project.store, Holder("another", "ann", "run", Process("another machine", 7)), take_over=True):
             return done
 
