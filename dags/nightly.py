@@ -25,15 +25,17 @@ def nightly(collection: Collection) -> DAG:
         candidate = tasks.index(chunks)
         reconciled = tasks.reconcile(snapshot, chunks, candidate)
         evaluation = tasks.evaluate(candidate)
-        verdict = tasks.gate(evaluation)
+        comparison = tasks.side_by_side(candidate, evaluation)
+        drift = tasks.drift(snapshot, candidate, comparison)
+        verdict = tasks.gate(evaluation, comparison)
         releases = {"outlets": [release_asset(collection.name)], "execution_timeout": release_limit(collection)}
-        released = tasks.release.override(**releases)(began, candidate, evaluation, verdict)
+        released = tasks.release.override(**releases)(began, candidate, evaluation, verdict, comparison)
         began >> raw
         difference >> chunks
         vectors >> candidate
-        reconciled >> evaluation
+        reconciled >> evaluation >> drift
         # A teardown: runs whatever happened, and leaves the run's colour to the tasks before it.
-        [raw, documents, vectors, released] >> tasks.report().as_teardown()
+        [raw, documents, vectors, drift, released] >> tasks.report().as_teardown()
     return dag
 
 

@@ -27,6 +27,13 @@ class SlipwayUi(AirflowPlugin):
             "icon": ICON,
         },
         {
+            "name": "Report",
+            "href": "slipway/dags/{DAG_ID}/runs/{RUN_ID}/report",
+            "destination": "dag_run",
+            "url_route": "slipway-report",
+            "icon": ICON,
+        },
+        {
             "name": "Releases",
             "href": "slipway/releases",
             "destination": "nav",

@@ -73,6 +73,10 @@ class Chunker:
             for cuts in spans
         ]
 
+    def embedded_text(self, title: str, text: str, start: int, end: int) -> str:
+        """What is embedded of a passage that lies from `start` to `end` in a document's text."""
+        return self._prefix(title) + text[start:end]
+
     def _prefix(self, title: str) -> str:
         """The line put before each passage: the title, cut to its share of the chunk."""
         if not self._with_title or not title:

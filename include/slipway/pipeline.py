@@ -9,18 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway import checkpoint, layout, lease, result
+from slipway.checkpoint import Start
 from slipway.errors import BudgetExceeded, Refused, RunInProgress, SlipwayError
+from slipway.evaluation.demands import demands
 from slipway.evaluation.gates import Verdict, judge
+from slipway.evaluation.losses import Against
 from slipway.lease import Holder
 from slipway.manifest import Manifest, load
 from slipway.pointer import read_serving
+from slipway.report.nights import report_night
 from slipway.result import Steps
 from slipway.rollout import end_interrupted
 from slipway.run import Run
 from slipway.serving.loading import read_release_manifest
 from slipway.stages.chunk import chunk
 from slipway.stages.clean import clean
+from slipway.stages.comparison import compare
 from slipway.stages.difference import check_breaker, difference
+from slipway.stages.drift import observe
 from slipway.stages.embed import embed
 from slipway.stages.evaluate import evaluate
 from slipway.stages.extract import extract
@@ -160,12 +166,20 @@ class _Work:
             steps.reconciled = reconcile(run, steps.snapshot, steps.chunks, steps.candidate)
         with self._timed("evaluate"):
             steps.evaluation = evaluate(run, steps.candidate)
+        with self._timed("side_by_side"):
+            steps.comparison = compare(run, steps.candidate, steps.evaluation)
+        with self._timed("drift"):
+            steps.drift = observe(run, steps.snapshot, steps.candidate, steps.comparison)
         with self._timed("gate"):
-            steps.verdict = verdict(run, steps.evaluation)
-        if steps.verdict.passed:
-            who, why, generation = self.options.who, self.options.why, steps.start.generation
-            with self._timed("release"):
-                steps.released = release(run, steps.candidate, steps.evaluation, steps.verdict, generation, who, why)
+            steps.verdict = verdict(run, steps.evaluation, steps.comparison)
+        try:
+            if steps.verdict.passed:
+                who, why, generation = self.options.who, self.options.why, steps.start.generation
+                judged = (steps.candidate, steps.evaluation, steps.verdict)
+                with self._timed("release"):
+                    steps.released = release(run, *judged, generation, who, why, comparison=steps.comparison)
+        finally:
+            steps.report = report_night(run, steps, self.options.why)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -186,11 +200,29 @@ def live_snapshot(run: Run) -> Manifest | None:
     return load(run.store, read_release_manifest(run.store, live.release_id, live.manifest_sha256).facts["snapshot"])
 
 
-def verdict(run: Run, evaluation: Manifest) -> Verdict:
-    """Judge an evaluation by the collection's gates, against the live release where the golden queries are the same."""
+def verdict(run: Run, evaluation: Manifest, comparison: Manifest | None) -> Verdict:
+    """Judge an evaluation by the collection's gates (see slipway.evaluation.demands), and against the live release.
+
+    Losses are judged query by query by the `comparison`. What is not measured query by query (time, size, recall@1) is
+    compared with what the live release's own evaluation said, where the golden queries are the same. Gates that stay
+    undecided pass where the run was allowed that.
+    """
+    metrics, start = evaluation.facts["metrics"], checkpoint.started(run)
     live = read_serving(run.store)[0].live_release
-    metrics = None
+    before = None
     if live is not None:
         facts = read_release_manifest(run.store, live.release_id, live.manifest_sha256).facts
-        metrics = facts["metrics"] if facts["golden"] == evaluation.facts["golden"] else None
-    return judge(run.collection.gates, evaluation.facts["metrics"], metrics)
+        before = facts["metrics"] if facts["golden"] == evaluation.facts["golden"] else None
+    against = Against.of(comparison.facts) if comparison else None
+    uncompared = live is not None and comparison is None and evaluation.facts["golden"] is not None
+    upgrade = comparison is not None and _is_upgrade(start, comparison)
+    gates = demands(run.collection, metrics, upgrade)
+    judged = judge(gates, metrics, before, against, uncompared=uncompared)
+    return judged.allowing_undecided() if start and "undecided" in start.allowed else judged
+
+
+def _is_upgrade(start: Start | None, comparison: Manifest) -> bool:
+    """Whether the run has settings of its own (see slipway.checkpoint.Start) that differ from what is live."""
+    encoders, specs = comparison.facts["encoders"], comparison.facts["specs"]
+    other_space = encoders["candidate"]["fingerprint"] != encoders["live"]["fingerprint"]
+    return bool(start and start.settings) and (other_space or specs["candidate"] != specs["live"])

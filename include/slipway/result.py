@@ -15,6 +15,9 @@ from slipway.run import Run
 from slipway.stages.embed import Embedded
 from slipway.stages.release import Released
 
+COMPARED = ("live", "queries", "alpha", "metrics", "by_slice", "neighbours", "noise")  # facts of a comparison
+VERDICTS = {"pass": "passed", "fail": "failed", "undecided": "undecided"}
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -37,8 +40,11 @@ class Steps:
     candidate: Manifest | None = None
     reconciled: DataclassInstance | None = None
     evaluation: Manifest | None = None
+    comparison: Manifest | None = None
+    drift: Manifest | None = None
     verdict: Verdict | None = None
     released: Released | None = None
+    report: Manifest | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -57,6 +63,8 @@ def assemble(run: Run, steps: Steps) -> dict[str, Any]:
     if steps.raw:
         result["sources"] = _sources(steps)
     result |= _documents(steps) | _vectors(steps) | _judged(steps)
+    if steps.drift:
+        result["drift"] = _drift(steps.drift)
     if steps.candidate:
         result["index"] = _index(steps.candidate, steps.evaluation)
     if steps.reconciled:
@@ -64,6 +72,8 @@ def assemble(run: Run, steps: Steps) -> dict[str, Any]:
     if steps.released:
         result |= asdict(steps.released) | {"shift": list(steps.released.shift)}
         result["nothing_changed"] = not steps.released.released and not result.get("embedded")
+    if steps.report:
+        result["report"] = steps.report.place
     result["seconds"] = {stage: round(seconds, 3) for stage, seconds in steps.seconds.items()}
     return result
 
@@ -130,6 +140,17 @@ def _index(candidate: Manifest, evaluation: Manifest | None) -> dict[str, Any]:
     return index
 
 
+def _drift(record: Manifest) -> dict[str, Any]:
+    """Where the record lies, what its alarms say, and the measures without their sentences."""
+    measures = record.facts["measures"]
+    return {
+        "place": record.place,
+        "against": record.facts["against"],
+        "alarms": [one["says"] for one in measures if one["alarm"]],
+        "measures": [{name: one[name] for name in one if name != "says"} for one in measures],
+    }
+
+
 def _judged(steps: Steps) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if steps.evaluation:
@@ -137,9 +158,12 @@ def _judged(steps: Steps) -> dict[str, Any]:
         found["metrics"] = dict(steps.evaluation.facts["metrics"])
         found["by_slice"] = steps.evaluation.facts.get("by_slice", {})
         found["judged_missing"] = steps.evaluation.facts.get("judged_missing", [])
+    if steps.comparison:
+        facts = steps.comparison.facts
+        found["comparison"] = {"place": steps.comparison.place} | {name: facts[name] for name in COMPARED}
     if steps.verdict:
         found["gates"] = steps.verdict.as_json()
-        found["verdict"] = "passed" if steps.verdict.passed else "failed"
+        found["verdict"] = VERDICTS[steps.verdict.outcome]
         if not steps.verdict.passed:
             found["reason"] = "; ".join(steps.verdict.reasons)
     return found

@@ -37,6 +37,8 @@ changed, and what is finished is not done twice: **clearing a red task and letti
 | `index` | updates the live index or builds one: the candidate |
 | `reconcile` | compares the ids in snapshot, chunks, vectors, index and payload |
 | `evaluate` | measures it against exact search and golden queries |
+| `side_by_side` | asks the live release the same golden queries, and compares the two query by query |
+| `drift` | compares documents and vectors with those of the live release; its alarms stop nothing |
 | `gate` | judges the measurements; a failed gate ends the run here |
 | `release` | makes the candidate live, in one swap or by a gradual shift; skipped when the live release is the same |
 | `report` | writes `runs/<run>/result.json` and prints the result, whatever happened before |
@@ -105,6 +107,13 @@ def _params() -> dict[str, Param]:
             type="boolean",
             title="Allow more than the budget",
             description="Let this run embed more than embed.budget of the collection file.",
+        ),
+        "allow_undecided": Param(
+            False,
+            type="boolean",
+            title="Allow undecided gates",
+            description="Let this run release although the golden queries are too few to tell whether something was "
+            "lost against the live release, or although that cannot be searched any more.",
         ),
         "allow_encoder_change": Param(
             False,

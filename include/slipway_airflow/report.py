@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 STAGES = (
     "preflight", "extract", "clean", "snapshot", "compare", "chunk",
-    "plan", "embed", "index", "reconcile", "evaluate", "gate", "release",
+    "plan", "embed", "index", "reconcile", "evaluate", "side_by_side", "drift", "gate", "release",
 )  # fmt: skip
 KILLED = "ended without a word: out of memory, killed, or marked as failed; see the task's log"
 
@@ -33,6 +33,13 @@ def gather(run: Run, ti: Any) -> dict[str, Any]:
         made["failed"] = failed
         made["reason"] = "; ".join(one["error"] for one in failed)
     return made
+
+
+def write_report(run: Run, ti: Any, reason: str) -> None:
+    """Write the report on what the run judged, where it came to that (see slipway.report.nights)."""
+    from slipway.report.nights import report_night
+
+    report_night(run, _steps(run, Left(ti)), reason)
 
 
 class Left:
@@ -67,6 +74,7 @@ def _steps(run: Run, left: Left) -> Steps:
     from slipway import checkpoint
     from slipway.evaluation.gates import GateResult, Verdict
     from slipway.planned import find_plan
+    from slipway.report import report_of_run
     from slipway.result import Steps
     from slipway.stages.embed import Embedded
     from slipway.stages.release import Released
@@ -84,8 +92,11 @@ def _steps(run: Run, left: Left) -> Steps:
         candidate=_manifest(run, left.one("index")),
         reconciled=_reconciled(left.one("reconcile")),
         evaluation=_manifest(run, left.one("evaluate")),
+        comparison=_manifest(run, left.one("side_by_side")),
+        drift=_manifest(run, left.one("drift")),
         verdict=Verdict(tuple(GateResult(**one) for one in gates)) if gates is not None else None,
         released=Released(**released) if released else None,
+        report=report_of_run(run.store, run.run_id),
         seconds={stage: sum(spent) for stage in STAGES if (spent := left.many(stage, SECONDS))},
     )
 

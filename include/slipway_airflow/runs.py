@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from slipway.run import Run
 
-NIGHTLY = "nightly"
-REINDEX = "reindex"
+NIGHTLY, REINDEX = "nightly", "reindex"
 
 
 def dag_id(collection: str, kind: str) -> str:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from slipway.run import Run
 
 RETURNED = "return_value"
-ALLOWED = ("allow_deletes", "allow_changes", "allow_over_budget", "allow_encoder_change")  # parameters of the DAG
+# Parameters of the DAG
+ALLOWED = ("allow_deletes", "allow_changes", "allow_over_budget", "allow_encoder_change", "allow_undecided")
 Sealed = dict[str, Any]  # {"place": …, and counts}
 
 
@@ -260,24 +261,73 @@ def evaluate(candidate: Sealed) -> Sealed:
         return {"place": made.place, "metrics": dict(made.facts["metrics"])}
 
 
+@step(hours=2, pool=pools.INDEX)
+def side_by_side(candidate: Sealed, evaluation: Sealed) -> Sealed | None:
+    """### Ask the live release the same questions
+
+    Searches the live release with its own encoder for the golden queries of today, and compares the two query by query:
+    each difference with the interval in which it lies, by slice, and how alike the rankings are. Judged documents that
+    were deleted at the source are left out on both sides. Nothing to do on a first run, or without golden queries.
+
+    **Red?** `EncoderError`: the model of the live release is not on this worker; put it back, or start a run with
+    *Allow undecided gates*, which releases without this comparison. `GoldenError`: the golden file changed meanwhile.
+    """
+    from slipway.manifest import load
+    from slipway.stages.comparison import compare
+
+    with open_run() as run:
+        made = compare(run, load(run.store, candidate["place"]), load(run.store, evaluation["place"]))
+        return _sealed(made, neighbours=made.facts["neighbours"]) if made else None
+
+
+@step(hours=1)
+def drift(snapshot: Sealed, candidate: Sealed, comparison: Sealed | None = None) -> Sealed:
+    """### Compare the candidate's documents and vectors with those of the live release
+
+    Draws some of either by hash and compares norms, equal vectors, where the vectors lie, languages, lengths, filled
+    fields and rejected rows; embeds some passages anew and holds them beside their stored vectors. What is seen is kept
+    in the store, so that a trend shows: `slipway drift` prints it. Runs beside the gates.
+
+    **An alarm** is a line `ALARM` in the log, and stands on the run's Result page. It stops nothing: the gates decide.
+    It means that something differs by more than chance gives and by enough to matter, and its sentence says what,
+    against which release. Look at what changed in the sources, the templates of the collection file or the model;
+    "a drift alarm" in the runbook has a paragraph for each. If the change is meant, there is nothing to do: the next
+    night is compared with the release that has it.
+
+    **Red?** Nothing was measured, and the release is not held up. `EncoderError`: the model changed during the run, or
+    is missing on this worker. Clear the task to measure again.
+    """
+    from slipway.manifest import load
+    from slipway.stages.drift import observe
+
+    with open_run() as run:
+        compared = load(run.store, comparison["place"]) if comparison else None
+        made = observe(run, load(run.store, snapshot["place"]), load(run.store, candidate["place"]), compared)
+        for one in made.facts["measures"]:
+            print(f"{'ALARM' if one['alarm'] else 'quiet'}  {one['says']}")  # noqa: T201
+        return _sealed(made)
+
+
 @step(hours=0.5)
-def gate(evaluation: Sealed) -> list[dict[str, Any]]:
+def gate(evaluation: Sealed, comparison: Sealed | None) -> list[dict[str, Any]]:
     """### Judge the measurements
 
-    Each gate of the collection file compares one metric with its threshold, and with the live release where asked for.
+    Each gate of the collection file compares one metric with its threshold, and with the live release where asked for:
+    a loss is within the margin, certainly beyond it, or undecided, where the golden queries are too few to tell.
 
     **Red?** The candidate failed the gates that the log names, each with its value and threshold. Nothing was released.
     Look at what changed (`compare`), at `by_slice` in the result, and decide: mend the source or the settings, or move
-    the gate. The candidate and its evaluation are kept in the store.
+    the gate. **UNDECIDED**: add golden queries, or start a run with *Allow undecided gates*. The candidate, its
+    evaluation and its comparison are kept in the store.
     """
+    from slipway.cli.show import mark
     from slipway.errors import GateRefused
-    from slipway.manifest import load
     from slipway.pipeline import verdict
 
     with open_run() as run:
-        judged = verdict(run, load(run.store, evaluation["place"]))
-    for one in judged.gates:
-        print(f"{'pass' if one.passed else 'FAIL'}  {one.reason}")  # noqa: T201
+        judged = verdict(run, _load(run, evaluation), _load(run, comparison) if comparison else None)
+    for one in judged.as_json():
+        print(f"{mark(one)}  {one['reason']}")  # noqa: T201
     if not judged.passed:
         get_current_context()["ti"].xcom_push(RETURNED, judged.as_json())
         raise GateRefused("the candidate was refused, the live release is untouched: " + "; ".join(judged.reasons))
@@ -285,7 +335,13 @@ def gate(evaluation: Sealed) -> list[dict[str, Any]]:
 
 
 @step(hours=RELEASE_HOURS)
-def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates: list[dict[str, Any]]) -> None:
+def release(
+    began: dict[str, Any],
+    candidate: Sealed,
+    evaluation: Sealed,
+    gates: list[dict[str, Any]],
+    comparison: Sealed | None,
+) -> None:
     """### Make the candidate live
 
     Copies the artifact under one manifest, reads it back through the reader, asks its smoke queries, and swaps
@@ -304,7 +360,6 @@ def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates:
     Cleared or tried again after a kill, it goes on at the share that it had reached.
     """
     from slipway.evaluation.gates import GateResult, Verdict
-    from slipway.manifest import load
     from slipway.stages.release import release
     from slipway_airflow.assets import release_asset, release_facts
 
@@ -312,12 +367,13 @@ def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates:
     with open_run() as run:
         done = release(
             run,
-            load(run.store, candidate["place"]),
-            load(run.store, evaluation["place"]),
+            _load(run, candidate),
+            _load(run, evaluation),
             Verdict(tuple(GateResult(**one) for one in gates)),
             began["generation"],
             who(context["dag_run"]),
             _why(context),
+            comparison=_load(run, comparison) if comparison else None,
         )
         asset = release_asset(run.collection.name)
     context["ti"].xcom_push("released", asdict(done))
@@ -330,25 +386,36 @@ def release(began: dict[str, Any], candidate: Sealed, evaluation: Sealed, gates:
 def report() -> str:
     """### Say what the run did
 
-    Runs whatever happened before. Writes `runs/<run>/result.json` to the store, prints it below in the log, and lets
-    the next run begin.
+    Runs whatever happened before. Writes the candidate's report, where one was judged that is not live already: the tab
+    *Report* of the run shows it, and `slipway report` finds it. Writes `runs/<run>/result.json` to the store, prints it
+    below in the log, and lets the next run begin.
 
-    **Red?** Only the report is missing: the run's outcome is that of the other tasks. Clear it to write it again.
+    **Red?** Only a report is missing: the run's outcome is that of the other tasks. Clear it to write it again.
     """
     from slipway import lease
     from slipway.cli import show
     from slipway.layout import result as result_key
     from slipway.result import write
     from slipway.rollout import end_left_behind
-    from slipway_airflow.report import gather
+    from slipway_airflow.report import gather, write_report
 
+    context = get_current_context()
     with open_run(lease=False) as run:
         end_left_behind(run.store, run.run_id)  # of a release task that no retry will come to
-        made = gather(run, get_current_context()["ti"])
-        write(run, made)
-        print(show.result(made))  # noqa: T201
-        lease.release(run.store, run.run_id)
+        try:
+            write_report(run, context["ti"], context["params"]["reason"])
+        finally:  # without it, the result is told all the same, and the next run begins
+            made = gather(run, context["ti"])
+            write(run, made)
+            print(show.result(made))  # noqa: T201
+            lease.release(run.store, run.run_id)
         return result_key(run.run_id)
+
+
+def _load(run: Run, sealed: Sealed) -> Manifest:
+    from slipway.manifest import load
+
+    return load(run.store, sealed["place"])
 
 
 def _sealed(manifest: Manifest, **facts: Any) -> Sealed:

@@ -106,6 +106,8 @@ SUMMARIES: dict[str, Callable[[Any], str]] = {
     "embed": lambda made: f"{made['embedded']:,} chunks embedded, {made['resumed']:,} were there",
     "index": lambda made: f"{made['spec']} over {made['vectors']:,} vectors",
     "evaluate": _evaluated,
+    "side_by_side": lambda made: f"{made['queries']:,} golden queries asked of the live release too",
+    "drift": lambda made: f"{made['measures']} measures, {made['alarms']} alarms",
     "gate": lambda made: f"{len(made)} of {len(made)} gates passed",
     "release": lambda made: f"{made['release_id']} is live",
 }

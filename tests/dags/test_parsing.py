@@ -13,7 +13,7 @@ from tests.dags.conftest import ROOT
 HEAVY = ("torch", "sentence_transformers", "transformers", "faiss", "boto3", "pandas", "pyarrow", "duckdb", "numpy")
 ORDER = (
     "preflight", "extract", "clean", "snapshot", "compare", "chunk",
-    "plan", "embed", "index", "reconcile", "evaluate", "gate", "release", "report",
+    "plan", "embed", "index", "reconcile", "evaluate", "side_by_side", "gate", "release", "report",
 )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def imported(program):
 
 def test_the_stages_follow_each_other_in_the_pipelines_order(shipped):
     dag = shipped.dags["pydocs__nightly"]
-    assert set(dag.task_ids) == set(ORDER)
+    assert set(dag.task_ids) == {*ORDER, "drift"}
     for number, task_id in enumerate(ORDER[:-1]):
         after = dag.get_task(task_id).get_flat_relative_ids(upstream=False)
         assert set(ORDER[number + 1 :]) <= after, f"not all later stages wait for {task_id}"
@@ -111,10 +111,22 @@ def test_the_stages_follow_each_other_in_the_pipelines_order(shipped):
 
 def test_a_release_needs_a_passed_gate_and_the_gate_an_evaluation(shipped):
     dag = shipped.dags["pydocs__nightly"]
-    for task_id, upstream in (("release", "gate"), ("gate", "evaluate"), ("evaluate", "reconcile")):
+    for task_id, upstream in (
+        ("release", "gate"),
+        ("gate", "side_by_side"),
+        ("side_by_side", "evaluate"),
+        ("evaluate", "reconcile"),
+    ):
         task = dag.get_task(task_id)
         assert upstream in task.upstream_task_ids
         assert task.trigger_rule == "all_success"
+
+
+def test_drift_is_observed_beside_the_gates_and_before_the_report(shipped):
+    dag = shipped.dags["pydocs__nightly"]
+    drift = dag.get_task("drift")
+    assert "evaluate" in drift.upstream_task_ids
+    assert drift.downstream_task_ids == {"report"}
 
 
 def test_the_index_is_built_when_nothing_had_to_be_embedded(shipped):
@@ -165,7 +177,7 @@ def test_a_collection_without_a_schedule_runs_by_hand_only(collections):
 
 def test_every_parameter_of_the_form_has_a_title_and_a_description(shipped):
     params = shipped.dags["pydocs__nightly"].params
-    allowed = {"allow_deletes", "allow_changes", "allow_over_budget", "allow_encoder_change"}
+    allowed = {"allow_deletes", "allow_changes", "allow_over_budget", "allow_encoder_change", "allow_undecided"}
     assert set(params) == {"reason", "full", *allowed}
     for name in params:
         schema = params.get_param(name).schema

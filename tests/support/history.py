@@ -125,6 +125,7 @@ class History:
         made = find(self.store, place) or self._new_candidate(place, chunks, ids)
         evaluation = layout.evaluation(made.fingerprint)
         self._small(evaluation, "evaluate", {"smoke": []}, candidate=place)
+        self._small(layout.drift(f"20260101T{self.nights:06d}Z", run.run_id), "drift", {}, candidate=place)
         return made
 
     def _new_candidate(self, place: str, chunks: Manifest, ids: list[int]) -> Manifest:

@@ -28,9 +28,12 @@ _KINDS = (
     "chunks/",
     "candidates/",
     "evaluations/",
+    layout.COMPARISONS,
     layout.RELEASES,
     layout.RUNS,
     layout.CHECKPOINTS,
+    layout.DRIFT,
+    layout.REPORTS,
     layout.PINS,
 )
 

@@ -3,11 +3,14 @@
 from slipway.cli import audit as audit  # these modules' commands belong to main
 from slipway.cli import backup as backup
 from slipway.cli import doctor as doctor
+from slipway.cli import drift as drift
 from slipway.cli import drill as drill
 from slipway.cli import keygen as keygen
 from slipway.cli import maintain as maintain
 from slipway.cli import pins as pins
 from slipway.cli import recover as recover
+from slipway.cli import reindex as reindex
+from slipway.cli import report as report
 from slipway.cli import retention as retention
 from slipway.cli import verify as verify
 from slipway.cli.commands import main

@@ -9,6 +9,7 @@ import click
 from slipway.cli.commands import main
 from slipway.cli.context import guarded
 from slipway.cli.options import COLLECTIONS, JSON, NAME, STORE, collection_url
+from slipway.cli.show_reindex import approval
 
 
 @main.command()
@@ -20,21 +21,38 @@ from slipway.cli.options import COLLECTIONS, JSON, NAME, STORE, collection_url
 def audit(collection: str, collections: str | None, store: str | None, last: int, as_json: bool) -> None:
     """Say who changed what serves of COLLECTION, when, why, from which run, and from which release to which.
 
-    Each change of serving.json is a record that is written once. Oldest first. A record that cannot be read is told
-    with its generation and why.
+    Each change of serving.json is a record that is written once, and so is each rejection of a candidate by a person.
+    Oldest first. A record that cannot be read is told with its generation and why.
     """
     with guarded(as_json) as output:
+        from slipway import decisions
         from slipway.pointer import audit_trail
         from slipway.storage import open_store
 
-        changes = audit_trail(open_store(collection_url(collection, collections, store)), last)
-        output.write({"collection": collection, "changes": changes}, trail)
+        objects = open_store(collection_url(collection, collections, store))
+        changes = audit_trail(objects, last)
+        rejected = [one for one in decisions.all(objects) if not one["approved"]][-last:]
+        output.write({"collection": collection, "changes": changes, "rejections": rejected}, trail)
 
 
 def trail(found: dict[str, Any]) -> str:
-    """The changes for people: a line each, and its reason below."""
-    lines = [_line(change) for change in found["changes"]]
-    return "\n".join(lines) or f"{found['collection']}: nothing was ever released"
+    """The changes and the rejections for people, in the order of time: a line each, and its reason below."""
+    rejected = list(found.get("rejections", []))
+    lines = []
+    for change in found["changes"]:
+        while rejected and rejected[0]["at"] < change.get("at", ""):
+            lines.append(_rejection(rejected.pop(0)))
+        lines.append(_line(change))
+    return (
+        "\n".join(lines + [_rejection(one) for one in rejected]) or f"{found['collection']}: nothing was ever released"
+    )
+
+
+def _rejection(one: dict[str, Any]) -> str:
+    return (
+        f"{'-':>6}  {one['at']}  rejected: the candidate of run {one['run_id']}\n"
+        f"        by {one['who']}, the verdict was {one['outcome']}: {one['comment']}"
+    )
 
 
 def _line(change: dict[str, Any]) -> str:
@@ -45,7 +63,8 @@ def _line(change: dict[str, Any]) -> str:
     share = f" at {change['shift']['percent']} %" if change.get("shift") else ""
     run = f", run {made['run_id']}" if made.get("run_id") else ""
     allowed = f", allowed {', '.join(made['allowed'])}" if made.get("allowed") else ""
+    asked = f"\n        {approval(made['approval'])}" if made.get("approval") else ""
     return (
         f"{change['generation']:>6}  {change['at']}  {made.get('action', '?')}{share}: {left} → {reached}\n"
-        f"        by {made.get('who', '?')}{run}{allowed}: {made.get('why', '?')}"
+        f"        by {made.get('who', '?')}{run}{allowed}: {made.get('why', '?')}{asked}"
     )

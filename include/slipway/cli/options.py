@@ -41,6 +41,7 @@ ALLOWANCES = {
     "--allow-deletes": "Let this run remove more documents than limits.deleted_share.",
     "--allow-changes": "Let this run change more documents than limits.changed_share.",
     "--allow-encoder-change": "Let this run move the collection to another vector space.",
+    "--allow-undecided": "Let this run release although golden queries are too few to tell whether something was lost.",
     "--over-budget": "Let this run embed more than embed.budget.",
 }
 

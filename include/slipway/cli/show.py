@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from slipway.cli import shifts
+from slipway.cli import drifts, shifts
+from slipway.evaluation.signs import signed
 
 LABEL = 11  # characters
 
@@ -17,41 +19,51 @@ def result(made: dict[str, Any]) -> str:
             "  Nothing changed: nothing was embedded, and the live release is what this run would have built.",
             "",
         ]
-    lines += _told(made) + _sources(made) + _plan(made) + _counts(made) + _index(made) + _metrics(made) + _gates(made)
+    lines += _told(made) + _sources(made) + planned(made) + _counts(made) + _index(made)
+    lines += metrics(made) + compared(made)
+    lines += [line("drift", said) for said in drifts.sentences(made.get("drift"))] + gates(made)
     state = "released" if made["released"] else "not released"
-    lines += ["", _line("release", f"{state}: {made.get('release_id') or '-'}  {made.get('reason', '')}".rstrip())]
-    return "\n".join([*lines, _seconds(made), *shifts.steps(made.get("shift", []))])
+    lines += ["", line("release", f"{state}: {made.get('release_id') or '-'}  {made.get('reason', '')}".rstrip())]
+    return "\n".join([*lines, *report(made), seconds(made), *shifts.steps(made.get("shift", []))])
+
+
+def report(made: Mapping[str, Any]) -> list[str]:
+    """Where the report on the candidate is, and how it is read."""
+    if not made.get("report"):
+        return []
+    return [line("report", f"{made['report']}: slipway report {made['collection']} {made['run_id']} --open")]
 
 
 def plan(made: dict[str, Any]) -> str:
     """What a run would do, as a page."""
     lines = [f"{_title(made)}: the plan, nothing embedded", ""]
-    planned = made.get("plan", {})
-    if planned and not any(planned[name] for name in ("added", "changed", "deleted", "to_embed")):
+    numbers = made.get("plan", {})
+    if numbers and not any(numbers[name] for name in ("added", "changed", "deleted", "to_embed")):
         lines += ["  Nothing would change against the live release, and nothing would be embedded.", ""]
-    lines += _told(made) + _sources(made) + _documents(made) + _changes(made) + _plan(made)
-    return "\n".join([*lines, "", _seconds(made)])
+    lines += _told(made) + _sources(made) + _documents(made) + _changes(made) + planned(made)
+    return "\n".join([*lines, "", seconds(made)])
 
 
 def _title(made: dict[str, Any]) -> str:
     return f"{made['collection']}  run {made['run_id']}"
 
 
-def _seconds(made: dict[str, Any]) -> str:
-    return _line("seconds", "  ".join(f"{stage} {spent:.1f}" for stage, spent in made["seconds"].items()))
+def seconds(made: Mapping[str, Any]) -> str:
+    """The wall time by stage."""
+    return line("seconds", "  ".join(f"{stage} {spent:.1f}" for stage, spent in made["seconds"].items()))
 
 
 def _told(made: dict[str, Any]) -> list[str]:
     """What the person who started the run told it."""
     allowed = ", ".join(name.replace("_", " ") for name in made.get("allowed", []))
-    lines = [_line("note", made["note"])] if made.get("note") else []
-    lines += [_line("allowed", allowed)] if allowed else []
-    return [*lines, _line("full", "all rows of every source were asked for")] if made.get("full") else lines
+    lines = [line("note", made["note"])] if made.get("note") else []
+    lines += [line("allowed", allowed)] if allowed else []
+    return [*lines, line("full", "all rows of every source were asked for")] if made.get("full") else lines
 
 
 def _sources(made: dict[str, Any]) -> list[str]:
     return [
-        _line(
+        line(
             "source",
             f"{one['source']}: {_mode(one)}; {one['reason']}",
         )
@@ -67,17 +79,20 @@ def _mode(source: dict[str, Any]) -> str:
     return said if source["cleaned"] is None else f"{said}, {source['cleaned']:,} cleaned anew"
 
 
-def _plan(made: dict[str, Any]) -> list[str]:
-    planned = made.get("plan")
-    if not planned:
+def planned(made: Mapping[str, Any]) -> list[str]:
+    """What is to be embedded, and how long that takes."""
+    numbers = made.get("plan")
+    if not numbers:
         return []
-    embedded = f"{planned['to_embed']:,} of {planned['chunks']:,} chunks, {planned['tokens']:,} tokens"
-    if not planned["to_embed"]:
-        return [_line("plan", f"nothing to embed: all {planned['chunks']:,} chunks have their vectors")]
-    took = f"{minutes(planned['minutes'])} at {planned['tokens_per_second']:,.0f} tokens/s"
+    embedded = f"{numbers['to_embed']:,} of {numbers['chunks']:,} chunks, {numbers['tokens']:,} tokens"
+    if not numbers["to_embed"]:
+        return [line("plan", f"nothing to embed: all {numbers['chunks']:,} chunks have their vectors")]
+    took = f"{minutes(numbers['minutes'])} at {numbers['tokens_per_second']:,.0f} tokens/s"
+    if "workers" in numbers:
+        took += f", {minutes(numbers['hours'] * 60)} on {numbers['workers']} workers"
     return [
-        _line("plan", f"embed {embedded}; write {size(planned['bytes'])} of vectors"),
-        _line("estimate", f"{took} ({planned['measured']})"),
+        line("plan", f"embed {embedded}; write {size(numbers['bytes'])} of vectors"),
+        line("estimate", f"{took} ({numbers['measured']})"),
     ]
 
 
@@ -98,15 +113,16 @@ def size(value: float) -> str:
     return f"{value:,.1f} GiB"
 
 
-def _line(label: str, text: str) -> str:
+def line(label: str, text: str) -> str:
+    """A labelled line of a page."""
     return f"  {label:<{LABEL}} {text}"
 
 
 def _counts(made: dict[str, Any]) -> list[str]:
     lines = _documents(made) + _changes(made)
     if lines and "embedded" in made:
-        lines.append(_line("chunks", f"{made['chunks']:,}"))
-        lines.append(_line("vectors", f"{made['embedded']:,} embedded, {made['reused']:,} reused"))
+        lines.append(line("chunks", f"{made['chunks']:,}"))
+        lines.append(line("vectors", f"{made['embedded']:,} embedded, {made['reused']:,} reused"))
     return lines
 
 
@@ -116,9 +132,9 @@ def _documents(made: dict[str, Any]) -> list[str]:
     rejected = made["rejected"]
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(rejected.items()))
     return [
-        _line("rows", f"{made['documents_in']:,}"),
-        _line("rejected", f"{sum(rejected.values()):,}" + (f" ({reasons})" if reasons else "")),
-        _line("documents", f"{made['documents']:,}"),
+        line("rows", f"{made['documents_in']:,}"),
+        line("rejected", f"{sum(rejected.values()):,}" + (f" ({reasons})" if reasons else "")),
+        line("documents", f"{made['documents']:,}"),
     ]
 
 
@@ -126,7 +142,7 @@ def _changes(made: dict[str, Any]) -> list[str]:
     if "added" not in made:
         return []
     changes = ", ".join(f"{made[name]:,} {name}" for name in ("added", "changed", "deleted", "unchanged"))
-    return [_line("changes", f"{changes} (against the live release)")]
+    return [line("changes", f"{changes} (against the live release)")]
 
 
 def _index(made: dict[str, Any]) -> list[str]:
@@ -136,10 +152,10 @@ def _index(made: dict[str, Any]) -> list[str]:
     shown = (
         f"{index['spec']} over {index['vectors']:,} × {index['dimension']} vectors, {index['bytes'] / 2**20:.1f} MiB"
     )
-    lines = [_line("index", f"{shown}; {index['reason']}")]
+    lines = [line("index", f"{shown}; {index['reason']}")]
     if index.get("parameters"):
         parameters = ", ".join(f"{name}={value}" for name, value in index["parameters"].items())
-        lines.append(_line("searched", f"{parameters}: {index['parameters_reason']}"))
+        lines.append(line("searched", f"{parameters}: {index['parameters_reason']}"))
     update = None if made.get("nothing_changed") else index.get("update")  # it would tell of an earlier night
     return lines + _update(update) + _reconciled(made.get("reconciled"))
 
@@ -151,11 +167,11 @@ def _update(update: dict[str, Any] | None) -> list[str]:
     how = f"updated from {update['base']}" if update["kind"] == "updated" else "built anew"
     if update["kind"] == "updated":
         how += f", {update['added']:,} added and {update['removed']:,} removed"
-    lines = [_line("came about", f"{how}: {update['reason']}")]
+    lines = [line("came about", f"{how}: {update['reason']}")]
     for trigger in update["triggers"]:
         state = "FIRED" if trigger["fired"] else "quiet"
         compared = f"{number(trigger['value'])}, limit {number(trigger['limit'])}"
-        lines.append(_line("trigger", f"{state}  {trigger['name']} {compared}"))
+        lines.append(line("trigger", f"{state}  {trigger['name']} {compared}"))
     return lines
 
 
@@ -167,34 +183,60 @@ def number(value: float | None) -> str:
 def _reconciled(counts: dict[str, int] | None) -> list[str]:
     if not counts:
         return []
-    return [_line("reconciled", ", ".join(f"{value:,} {name}" for name, value in counts.items()))]
+    return [line("reconciled", ", ".join(f"{value:,} {name}" for name, value in counts.items()))]
 
 
-def _metrics(made: dict[str, Any]) -> list[str]:
-    metrics = made.get("metrics", {})
+def metrics(made: Mapping[str, Any]) -> list[str]:
+    """What was measured, by group."""
+    measured = made.get("metrics", {})
     groups = {
         "recall": ("recall_at_1", "recall_at_10", "recall_at_100"),
         "relevance": ("ndcg_at_10", "mrr_at_10", "hit_rate_at_10", "exact_ndcg_at_10"),
         "latency": ("p50_ms", "p95_ms", "p99_ms"),
     }
     shown = {
-        label: [f"{name} {metrics[name]:.4g}" for name in names if name in metrics] for label, names in groups.items()
+        label: [f"{name} {measured[name]:.4g}" for name in names if name in measured] for label, names in groups.items()
     }
-    return [_line(label, "  ".join(values)) for label, values in shown.items() if values] + _missing(made)
+    return [line(label, "  ".join(values)) for label, values in shown.items() if values] + _missing(made)
 
 
-def _missing(made: dict[str, Any]) -> list[str]:
+def _missing(made: Mapping[str, Any]) -> list[str]:
     """Judged documents that are not there: they count against relevance."""
     missing = made.get("judged_missing", [])
     if not missing:
         return []
     first = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
-    return [_line("missing", f"{len(missing):,} judged documents are not in the collection: {first}")]
+    return [line("missing", f"{len(missing):,} judged documents are not in the collection: {first}")]
 
 
-def _gates(made: dict[str, Any]) -> list[str]:
-    marks = {True: "pass", False: "FAIL"}
-    return [_line("gate", f"{marks[gate['passed']]}  {gate['reason']}") for gate in made.get("gates", [])]
+def compared(made: Mapping[str, Any]) -> list[str]:
+    """Differences to the live release on the same golden queries, each with its interval."""
+    found = made.get("comparison")
+    if not found:
+        return []
+    sure = f"{100 * (1 - 2 * found['alpha']):.4g} %"
+    lines = []
+    for name, one in found["metrics"].items():
+        shown = f"{name} {signed(one['difference'])}"
+        if one["low"] is not None:
+            shown += f" ({sure}: {signed(one['low'])} to {signed(one['high'])})"
+        lines.append(line("compared", shown))
+    neighbours = found["neighbours"]
+    of_both = f"{found['queries']:,} queries asked of {found['live']} too"
+    changed = f"{neighbours['changed_share']:.1%} changed their top ten, overlap@10 {neighbours['overlap_at_10']:.3f}"
+    return [*lines, line("compared", f"{of_both}; {changed}")]
+
+
+def gates(made: Mapping[str, Any]) -> list[str]:
+    """A line a gate."""
+    return [line("gate", f"{mark(gate)}  {gate['reason']}") for gate in made.get("gates", [])]
+
+
+def mark(gate: Mapping[str, Any]) -> str:
+    """What became of a gate, in a word."""
+    if gate["passed"]:
+        return "pass"
+    return "UNDECIDED" if gate.get("undecided") else "FAIL"
 
 
 def validation(found: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from slipway.config.cron import check_cron
 from slipway.config.encoder import Encoder
 from slipway.config.judging import Drift, Judging, Reindex
-from slipway.config.metrics import METRICS
+from slipway.config.metrics import METRICS, PER_QUERY
 from slipway.config.sources import AnySource, Model, Name, Source, check_template
 from slipway.errors import ConfigError
 
@@ -323,6 +323,9 @@ class Collection(Model):
             if metric.needs_golden and self.golden is None:
                 message = "needs golden queries to be measured; add golden.queries, or remove the gate"
                 raise _wrong(f"gates.{name}", message)
+            if gate.max_drop_in_slice is not None and name not in PER_QUERY:
+                message = f"is for metrics that are measured query by query: {', '.join(PER_QUERY)}"
+                raise _wrong(f"gates.{name}.max_drop_in_slice", message)
             for bound in ("min", "max"):
                 value = getattr(gate, bound)
                 if metric.unit == "share" and value is not None and not 0 <= value <= 1:

@@ -43,3 +43,6 @@ METRICS: dict[str, Metric] = {
         Metric("vectors", "min", "vectors", "vectors in the index"),
     )
 }
+
+PER_QUERY = ("ndcg_at_10", "mrr_at_10", "hit_rate_at_1", "hit_rate_at_10", "recall_at_10")
+"""Metrics that are means over golden queries, and are compared with the live release query by query."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from slipway.config.collection import Gate
-from slipway.config.metrics import METRICS
+from slipway.config.metrics import METRICS, PER_QUERY
+from slipway.evaluation.losses import Against, Outcome
 
 DIGITS = 9  # of a loss after the point: 0.5 - 0.48 is a little more than 0.02 in binary
+INDEX, RELEVANCE, COST, CONTENT = "index", "relevance", "cost", "content"
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
     """One gate: its metric, the value seen (None: not measured), whether it passed, and why in a sentence.
 
-    `undecided`: it did not pass, and did not fail either, as there are too few golden queries to tell. `kind` says what
-    it judges: "index" (how much of exact search the index finds), "relevance" (what people find), "cost" (time and
-    size), or "content" (documents and vectors).
+    `undecided`: it did not fail, and cannot pass by itself either, as there are too few golden queries to tell; it has
+    passed where whoever started the run allowed that. `kind` says what it judges: "index" (how much of exact
+    search the index finds), "relevance" (what people find), "cost" (time and size), or "content" (documents, vectors).
     """
 
     metric: str
@@ -49,47 +51,108 @@ class Verdict:
 
     @property
     def reasons(self) -> list[str]:
-        """Why it failed: one sentence per failed gate."""
+        """Why it did not pass: one sentence per gate that did not."""
         return [gate.reason for gate in self.gates if not gate.passed]
 
     def as_json(self) -> list[dict[str, Any]]:
         """The results as JSON values."""
         return [asdict(gate) for gate in self.gates]
 
-
-def judge(gates: Mapping[str, Gate], metrics: Mapping[str, float], live: Mapping[str, float] | None) -> Verdict:
-    """The verdict on a candidate's metrics. `live`: the live release's on the same golden queries, if any."""
-    return Verdict(
-        tuple(_judge_one(name, gate, metrics.get(name), (live or {}).get(name)) for name, gate in gates.items())
-    )
+    def allowing_undecided(self) -> Verdict:
+        """The verdict where a person allowed that gates stay undecided."""
+        return Verdict(tuple(_allowed(gate) if gate.undecided else gate for gate in self.gates))
 
 
-def _judge_one(metric: str, gate: Gate, value: float | None, live: float | None) -> GateResult:
-    if value is None:
-        return GateResult(metric, None, False, f"{metric} was not measured, so it cannot pass")
-    failures: list[str] = []
-    passes: list[str] = []
-    for met, sentence in _clauses(metric, gate, value, live):
-        (passes if met else failures).append(sentence)
-    return GateResult(metric, value, not failures, f"{metric} {_number(value)}: {'; '.join(failures or passes)}")
+def judge(
+    gates: Mapping[str, Gate],
+    metrics: Mapping[str, float],
+    live: Mapping[str, float] | None,
+    against: Against | None = None,
+    *,
+    uncompared: bool = False,
+) -> Verdict:
+    """The verdict on a candidate's metrics.
+
+    `live`: the live release's on the same golden queries, if any. `against`: the comparison with it query by query,
+    which decides on the losses of the metrics that it has. `uncompared`: there should be one, and could not be.
+    """
+    judging = _Judging(metrics, live or {}, against, uncompared)
+    return Verdict(tuple(judging.judge(name, gate) for name, gate in gates.items()))
 
 
-def _clauses(metric: str, gate: Gate, value: float, live: float | None) -> list[tuple[bool, str]]:
-    clauses = []
-    if gate.min is not None:
-        met = value >= gate.min
-        clauses.append((met, f"{'at least' if met else 'under'} the minimum {_number(gate.min)}"))
-    if gate.max is not None:
-        met = value <= gate.max
-        clauses.append((met, f"{'at most' if met else 'over'} the maximum {_number(gate.max)}"))
-    if gate.max_drop is not None and live is None:
-        clauses.append((True, "no live release judged on the same golden queries to compare with"))
-    elif gate.max_drop is not None and live is not None:
+def kind_of(metric: str) -> str:
+    """What a gate on this metric judges (see GateResult)."""
+    if metric.startswith("recall_"):
+        return INDEX
+    if METRICS[metric].needs_golden:
+        return RELEVANCE
+    return COST if METRICS[metric].unit in ("ms", "bytes") else CONTENT
+
+
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    metrics: Mapping[str, float]
+    live: Mapping[str, float]
+    against: Against | None
+    uncompared: bool
+
+    def judge(self, metric: str, gate: Gate) -> GateResult:
+        value, kind = self.metrics.get(metric), kind_of(metric)
+        if value is None:
+            return GateResult(metric, None, False, f"{metric} was not measured, so it cannot pass", kind=kind)
+        said: dict[Outcome, list[str]] = {outcome: [] for outcome in Outcome}
+        for outcome, sentence in self._clauses(metric, gate, value):
+            said[outcome].append(sentence)
+        passed = not said[Outcome.FAIL] and not said[Outcome.UNDECIDED]
+        told = said[Outcome.PASS] if passed else said[Outcome.FAIL] + said[Outcome.UNDECIDED]
+        reason = f"{metric} {_number(value)}: {'; '.join(told)}"
+        return GateResult(metric, value, passed, reason, not passed and not said[Outcome.FAIL], kind)
+
+    def _clauses(self, metric: str, gate: Gate, value: float) -> Iterator[tuple[Outcome, str]]:
+        if gate.min is not None:
+            met = value >= gate.min
+            yield _outcome(met), f"{'at least' if met else 'under'} the minimum {_number(gate.min)}"
+        if gate.max is not None:
+            met = value <= gate.max
+            yield _outcome(met), f"{'at most' if met else 'over'} the maximum {_number(gate.max)}"
+        if gate.max_drop is not None:
+            yield self._loss(metric, gate.max_drop, value)
+        if gate.max_drop_in_slice is not None:
+            yield self._loss_in_slices(metric, gate.max_drop_in_slice)
+
+    def _loss(self, metric: str, margin: float, value: float) -> tuple[Outcome, str]:
+        if self.against and metric in self.against.overall:
+            return self.against.judge(metric, margin)
+        if self.uncompared and metric in PER_QUERY:
+            return _not_compared()
+        live = self.live.get(metric)
+        if live is None:
+            return _nothing_to_compare()
         loss = round(live - value if METRICS[metric].bound == "min" else value - live, DIGITS)
-        met = loss <= gate.max_drop
         change = f"{_number(abs(loss))} {'worse' if loss > 0 else 'better'} than" if loss else "the same as"
-        clauses.append((met, f"{change} the live {_number(live)}, allowed is a loss of {_number(gate.max_drop)}"))
-    return clauses
+        sentence = f"{change} the live {_number(live)}, allowed is a loss of {_number(margin)}"
+        return _outcome(loss <= margin), sentence
+
+    def _loss_in_slices(self, metric: str, margin: float) -> tuple[Outcome, str]:
+        if self.against:
+            return self.against.judge_slices(metric, margin)
+        return _not_compared() if self.uncompared else _nothing_to_compare()
+
+
+def _nothing_to_compare() -> tuple[Outcome, str]:
+    return Outcome.PASS, "no live release judged on the same golden queries to compare with"
+
+
+def _not_compared() -> tuple[Outcome, str]:
+    return Outcome.UNDECIDED, "the live release could not be searched, so a loss against it is undecided"
+
+
+def _allowed(gate: GateResult) -> GateResult:
+    return replace(gate, passed=True, reason=f"{gate.reason} (undecided gates are allowed in this run)")
+
+
+def _outcome(met: bool) -> Outcome:
+    return Outcome.PASS if met else Outcome.FAIL
 
 
 def _number(value: float) -> str:

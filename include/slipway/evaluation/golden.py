@@ -5,6 +5,7 @@
 
 `relevant` maps document ids to grades from 1 (related) to 3 (answers it fully). `slice` groups queries in reports
 (default "all"); `part` is "tuning" or "judging" (default "judging"): queries of one part are never used for the other.
+A judging query may have `must_find`, document ids of which every one must be in its top ten: `"must_find": ["api:x"]`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from slipway.errors import GoldenError
 from slipway.manifest import sha256_of
@@ -32,17 +33,27 @@ class _Line(BaseModel):
     relevant: dict[str, _Grade] = Field(min_length=1)
     slice: _Words = "all"
     part: str = Field("judging", pattern="^(tuning|judging)$")
+    must_find: tuple[_Words, ...] = Field((), max_length=10)
+
+    @model_validator(mode="after")
+    def _findable(self) -> _Line:
+        if len(set(self.must_find)) < len(self.must_find):
+            raise ValueError("must_find names a document twice")
+        if self.must_find and self.part != "judging":
+            raise ValueError("must_find is for judging queries: what tuning queries find is not judged")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
 class GoldenQuery:
-    """One query and the grades of its judged documents."""
+    """One query, the grades of its judged documents, and the documents that must be in its top ten."""
 
     query_id: str
     query: str
     relevant: Mapping[str, int]
     slice: str
     part: str
+    must_find: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

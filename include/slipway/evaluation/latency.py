@@ -13,14 +13,16 @@ WARM_UP = 20
 SEARCHES = 500
 
 
-def latency(search: Callable[[npt.NDArray[np.float32]], object], queries: npt.NDArray[np.float32]) -> dict[str, float]:
+def latency(
+    search: Callable[[npt.NDArray[np.float32]], object], queries: npt.NDArray[np.float32], searches: int = SEARCHES
+) -> dict[str, float]:
     """p50_ms, p95_ms and p99_ms of one search at a time on one thread, the queries taken in turn."""
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
         for turn in range(WARM_UP):
             search(queries[turn % len(queries)][None, :])
-        times = [_time(search, queries[turn % len(queries)][None, :]) for turn in range(SEARCHES)]
+        times = [_time(search, queries[turn % len(queries)][None, :]) for turn in range(searches)]
     finally:
         faiss.omp_set_num_threads(threads)
     p50, p95, p99 = np.percentile(times, [50, 95, 99])

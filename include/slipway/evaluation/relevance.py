@@ -35,12 +35,32 @@ def relevance(
     names = {measure: name for name, measure in MEASURES.items()}
     for value in ir_measures.iter_calc(list(MEASURES.values()), qrels, run):
         by_query[value.query_id][names[value.measure]] = float(value.value)
+    return _means(by_query, list(by_query)), means_by_slice(queries, by_query), by_query
+
+
+def means_by_slice(
+    queries: Sequence[GoldenQuery], by_query: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Mean of each metric in each slice, by name, of the metrics that `by_query` has for every query id."""
     slices: dict[str, list[str]] = defaultdict(list)
     for query in queries:
         slices[query.slice].append(query.query_id)
-    by_slice = {name: _means(by_query, members) for name, members in sorted(slices.items())}
-    return _means(by_query, list(by_query)), by_slice, by_query
+    return {name: _means(by_query, members) for name, members in sorted(slices.items())}
+
+
+def empty_result_rate(ranked: Sequence[Sequence[str]]) -> float:
+    """Share of the queries for which nothing at all was found; `ranked` as in `relevance`, one query or more."""
+    return round(sum(not found for found in ranked) / len(ranked), 6)
+
+
+def must_find_rate(queries: Sequence[GoldenQuery], ranked: Sequence[Sequence[str]]) -> float | None:
+    """Share of the documents that must be found that are in the top ten; None where no query has any."""
+    there = [
+        document in found[:10] for query, found in zip(queries, ranked, strict=True) for document in query.must_find
+    ]
+    return round(sum(there) / len(there), 6) if there else None
 
 
 def _means(by_query: Mapping[str, Mapping[str, float]], members: Sequence[str]) -> dict[str, float]:
-    return {name: round(sum(by_query[member][name] for member in members) / len(members), 6) for name in MEASURES}
+    names = by_query[members[0]]
+    return {name: round(sum(by_query[member][name] for member in members) / len(members), 6) for name in names}

@@ -44,8 +44,17 @@ def _best(
 
 def recall(found: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], k: int) -> float:
     """recall@k: the mean share of the exact top k that is among the k found; 1.0 when there is nothing to find."""
+    each = recalls(found, truth, k)
+    return float(each.mean()) if len(each) else 1.0
+
+
+def recalls(found: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.float64]:
+    """recall@k of each query, (q,): the share of its exact top k that is among its k found; 1.0 where k is 0.
+
+    Both are row numbers, best first, one row a query; -1 among the found stands for nothing.
+    """
     k = min(k, truth.shape[1])
-    if k == 0 or len(truth) == 0:
-        return 1.0
+    if k == 0:
+        return np.ones(len(truth))
     hits = [len(np.intersect1d(row[:k], exact[:k])) for row, exact in zip(found, truth, strict=True)]
-    return float(np.mean(hits) / k)
+    return np.array(hits, dtype=np.float64) / k

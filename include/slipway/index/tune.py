@@ -40,7 +40,7 @@ def tune(
         set_parameters(index, parameters)
         return parameters, f"defaults: {len(queries)} tuning queries are too few to tune on (at least {MIN_QUERIES})"
     tried: list[tuple[float, dict[str, int]]] = []
-    for rung in _ladder(spec, asked, parameters):
+    for rung in ladder(spec, asked):
         set_parameters(index, rung)
         found = recall((search or index.search)(queries, 10)[1], truth, 10)
         if found >= target:
@@ -55,8 +55,9 @@ def tune(
     )
 
 
-def _ladder(spec: Spec, asked: SearchParameters, defaults: dict[str, int]) -> Iterator[dict[str, int]]:
-    """Parameter sets from cheap to dear."""
+def ladder(spec: Spec, asked: SearchParameters) -> Iterator[dict[str, int]]:
+    """Parameter sets from cheap to dear; what was asked for stays as it is."""
+    defaults = default_parameters(spec, asked)
     if spec.is_hnsw and asked.ef_search is None:
         for ef_search in (16, 32, 64, 128, 256, 512):
             yield {**defaults, "efSearch": ef_search}

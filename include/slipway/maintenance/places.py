@@ -24,6 +24,9 @@ _DEPTHS = {
     "vectors": 3,
     "candidates": 2,
     "evaluations": 2,
+    "comparisons": 2,
+    "drift": 2,
+    "reports": 2,
     "releases": 2,
 }
 KINDS = tuple(_DEPTHS)

@@ -16,9 +16,12 @@ from slipway.maintenance.campaign import Campaign
 from slipway.maintenance.survey import Survey, is_start, run_of
 from slipway.pointer import Serving
 
-# By kind: the facts that name a place that must be there. Evaluations and releases name candidates that may be gone.
+# By kind: the facts that name a place that must be there. Evaluations, comparisons and releases name candidates that
+# may be gone.
 _MUST = {"releases": "snapshot", "checkpoints": "snapshot", "candidates": "snapshot", "chunks": "snapshot"}
-_MAY = {"releases": "candidate", "evaluations": "candidate"}
+_MAY = {"releases": "candidate", "evaluations": "candidate", "comparisons": "candidate"}
+_JUDGED = ("evaluations", "comparisons")
+DRIFT_RECORDS = 400  # newest records of drift that stay: more than a year of nights, of some kilobytes each
 NO_CAMPAIGN = Campaign(None)
 
 
@@ -39,7 +42,9 @@ def needed(
     kept = _reached(found, {*kept, *_made_of(found, "chunks", built_on | released)})
     kept = _reached(found, {*kept, *_made_of(found, "candidates", built_on)})
     judged = kept | {found.fact(path, "candidate") for path in releases}
-    kept |= {path for path in found.sealed("evaluations") if found.fact(path, "candidate") in judged}
+    kept |= set(sorted(found.sealed("drift"))[-DRIFT_RECORDS:])
+    kept |= {path for kind in _JUDGED for path in found.sealed(kind) if found.fact(path, "candidate") in judged}
+    kept |= {path for path in found.sealed("reports") if layout.release(found.fact(path, "release_id")) in releases}
     return kept | {path for path in found.sealed("differences") if _sides(found, path) <= kept}
 
 

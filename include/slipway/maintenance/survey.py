@@ -12,7 +12,10 @@ from slipway.maintenance.places import KINDS, Place, list_places
 from slipway.manifest import Manifest, load
 from slipway.storage.base import ObjectStore
 
-_REFERRING = ("releases", "checkpoints", "candidates", "chunks", "evaluations", "snapshots", "differences")
+_REFERRING = (
+    "releases", "checkpoints", "candidates", "chunks", "evaluations", "comparisons", "snapshots", "differences",
+    "reports",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,10 @@ ORPHAN_AGE = timedelta(hours=24)  # longer than any write takes
 # In this order, so that what refers goes before what it refers to: a kill in between leaves no reference to nothing.
 WHY = {
     "runs": "copies of sources, plans and beginnings of runs that wrote nothing for {days} days; their results stay",
+    "comparisons": "of candidates that are not kept",
+    "reports": "older than {days} days, and of releases that are not kept",
     "evaluations": "of candidates that are not kept",
+    "drift": "not among the newest records of drift",
     "differences": "between snapshots that are not kept",
     "candidates": "no release was made of them and no kept checkpoint holds their documents",
     "chunks": "no release and no kept checkpoint holds their documents",

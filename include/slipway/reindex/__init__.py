@@ -9,6 +9,7 @@ from slipway.reindex.approving import Answer, approve_or_refuse, decide
 from slipway.reindex.asking import Asked, asked_of
 from slipway.reindex.beginning import begin
 from slipway.reindex.building import Built, build, numbers, plan
+from slipway.reindex.campaign import run_campaign
 from slipway.reindex.discarding import discard
 from slipway.reindex.judging import Judged, judge
 from slipway.reindex.releasing import release
@@ -29,5 +30,6 @@ __all__ = [
     "numbers",
     "plan",
     "release",
+    "run_campaign",
     "sample",
 ]

@@ -76,7 +76,7 @@ def _load(
     manifest = read_release_manifest(store, release_id, manifest_sha256, trusted)
     parameters = _checked_facts(manifest)
     files = _fetch(store, manifest, cache)
-    encoder, encoder_fingerprint = _read_encoder(files[artifact.ENCODER], manifest)
+    encoder, encoder_fingerprint = read_encoder(files[artifact.ENCODER], manifest)
     searcher = Searcher(files, parameters)
     _check_counts(searcher, manifest)
     run_smoke_queries(searcher, read_smoke_queries(files[artifact.SMOKE].read_bytes(), searcher.dimension))
@@ -108,8 +108,8 @@ def _fetch(store: ObjectStore, manifest: Manifest, cache: Cache) -> dict[str, Pa
             raise
 
 
-def _read_encoder(path: Path, manifest: Manifest) -> tuple[Encoder, str]:
-    """The encoder that built the release, and the fingerprint of its vector space."""
+def read_encoder(path: Path, manifest: Manifest) -> tuple[Encoder, str]:
+    """The encoder that built the release, and the fingerprint of its vector space. Raises `CorruptObject`."""
     try:
         description: dict[str, Any] = json.loads(path.read_bytes())
         fingerprint = description.pop("fingerprint")

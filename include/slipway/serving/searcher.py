@@ -216,9 +216,9 @@ class _Owners:
         return np.diff(matching[self.ends], prepend=0) > 0
 
 
-def snippet(passage: str) -> str:
-    """The beginning of a passage on one line, cut at a word."""
+def snippet(passage: str, most: int = SNIPPET) -> str:
+    """The beginning of a passage on one line, cut at a word: at most so many characters, and an ellipsis."""
     line = " ".join(passage.split())
-    if len(line) <= SNIPPET:
+    if len(line) <= most:
         return line
-    return line[:SNIPPET].rsplit(" ", 1)[0] + " …"
+    return line[:most].rsplit(" ", 1)[0] + " …"

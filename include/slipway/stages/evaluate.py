@@ -13,29 +13,29 @@ from slipway.errors import EncoderError
 from slipway.evaluation.gates import judge
 from slipway.evaluation.golden import GoldenQuery, GoldenSet, read_golden
 from slipway.evaluation.latency import latency
-from slipway.evaluation.relevance import relevance
-from slipway.index import artifact, payload
+from slipway.evaluation.opened import Opened, document_ids, fetch_files, with_vectors
+from slipway.evaluation.relevance import empty_result_rate, means_by_slice, must_find_rate, relevance
+from slipway.evaluation.sweep import sweep
+from slipway.index import artifact
 from slipway.index.build import set_parameters
-from slipway.index.exact import exact_neighbours, recall
 from slipway.index.spec import Spec
 from slipway.index.tune import tune
-from slipway.manifest import Draft, Manifest, fetch, find, fingerprint
+from slipway.manifest import Draft, Manifest, find, fingerprint
 from slipway.run import Run
 from slipway.serving.searcher import Searcher
 from slipway.serving.smoke import smoke_queries
 
-VERSION = 2
+VERSION = 3
 PROBES = 20  # smoke queries
-DEPTH = 100  # exact neighbours computed per query
 
 
 def evaluate(run: Run, candidate: Manifest) -> Manifest:
     """Measure a candidate; skipped when the same candidate was measured with the same golden queries.
 
     Latency depends on the machine's moment, so a measurement that failed a gate on it is taken anew in each run.
-    Facts: `metrics` (by name, see slipway.config.metrics), `by_slice`, search-time `parameters` with the reason, and
-    the golden file's checksum. Objects: `queries.json` (per query) and `smoke.json`. Raises `GoldenError`, and
-    `EncoderError` when the model is not the candidate's.
+    Facts: `metrics` (by name, see slipway.config.metrics), `by_slice`, search-time `parameters` with the reason, the
+    golden file's checksum, and `sweep` (see slipway.evaluation.sweep). Objects: `queries.json` (per query) and
+    `smoke.json`. Raises `GoldenError`, and `EncoderError` when the model is not the candidate's.
     """
     golden = read_golden(run.collection.golden.queries) if run.collection.golden else None
     search = run.collection.index.search.model_dump(mode="json")
@@ -48,15 +48,11 @@ def evaluate(run: Run, candidate: Manifest) -> Manifest:
         return sealed
     place = layout.evaluation(print_of)
     draft = Draft(run.store, place, "evaluate", print_of, {"candidate": candidate.digest})
-    files = {o.name: fetch(run.store, o, run.scratch) for o in candidate.objects}
-    searcher = Searcher(files, {})
     scratch = run.scratch / f"evaluate-{draft.attempt}"
     scratch.mkdir(parents=True)
-    vectors = payload.gather(
-        run.store, candidate.facts["encoder"], files[artifact.ROWS], scratch / "vectors.npy", run.scratch
-    )
-    live = artifact.live_rows(artifact.open_arrow(files[artifact.ROWS], artifact.ROWS_SCHEMA))
-    facts = _Measuring(run, candidate, searcher, vectors, np.flatnonzero(live)).measure(golden, draft)
+    files = fetch_files(run, candidate)
+    opened = with_vectors(run, candidate, files, Searcher(files, {}), scratch)
+    facts = _Measuring(run, candidate, opened).measure(golden, draft)
     return draft.seal(dict(candidate.counts), facts)
 
 
@@ -67,18 +63,10 @@ def _was_slow(run: Run, evaluation: Manifest) -> bool:
 
 
 class _Measuring:
-    """One evaluation: the parts of it share the opened candidate, its live vectors, and the row number of each."""
+    """One evaluation: the parts of it share the opened candidate."""
 
-    def __init__(
-        self,
-        run: Run,
-        candidate: Manifest,
-        searcher: Searcher,
-        vectors: npt.NDArray[np.float32],
-        numbers: npt.NDArray[np.int64],
-    ) -> None:
-        self.run, self.candidate, self.searcher = run, candidate, searcher
-        self.vectors, self.numbers = vectors, numbers
+    def __init__(self, run: Run, candidate: Manifest, opened: Opened) -> None:
+        self.run, self.candidate, self.opened, self.searcher = run, candidate, opened, opened.searcher
         self.spec = Spec(**candidate.facts["spec"])
 
     def measure(self, golden: GoldenSet | None, draft: Draft) -> dict[str, Any]:
@@ -93,7 +81,7 @@ class _Measuring:
         asked = self.run.collection.index.search
         tuning, judging = (golden.part("tuning"), golden.part("judging")) if golden else ([], [])
         tuning_vectors = self._encode(tuning)
-        _, truth = self._exact(tuning_vectors)
+        _, truth = self.opened.exact(tuning_vectors)
         parameters, reason = tune(
             self.searcher.index, self.spec, asked, tuning_vectors, truth, search=self.searcher.nearest_rows
         )
@@ -101,42 +89,48 @@ class _Measuring:
         set_parameters(self.searcher.index, parameters)
         queries = self._encode(judging) if judging else self._sampled(200)
         if judging:
-            facts |= self._judge(judging, queries, metrics, draft)
+            facts |= self._judge(judging, queries, metrics, draft, parameters)
         metrics |= self._latency(queries)
         texts = [query.query for query in judging[:PROBES]] or None
         draft.add_json(artifact.SMOKE, smoke_queries(self.searcher, queries[:PROBES], texts))
         return facts
 
     def _judge(
-        self, judging: list[GoldenQuery], queries: npt.NDArray[np.float32], metrics: dict[str, float], draft: Draft
+        self,
+        judging: list[GoldenQuery],
+        queries: npt.NDArray[np.float32],
+        metrics: dict[str, float],
+        draft: Draft,
+        parameters: dict[str, int],
     ) -> dict[str, Any]:
         """Adds to `metrics`; returns further facts."""
-        scores, truth = self._exact(queries)
-        for k in (1, 10, 100):  # each as a search for k asks: the more rows are asked for, the harder an index looks
-            found = self.searcher.nearest_rows(queries, self.searcher.rows_asked(k))[1]
-            metrics[f"recall_at_{k}"] = round(recall(found, truth, k), 6)
+        scores, truth = self.opened.exact(queries)
+        recalls = {k: self.opened.recalls(queries, truth, k) for k in (1, 10, 100)}
+        metrics |= {f"recall_at_{k}": round(float(each.mean()), 6) for k, each in recalls.items()}
         exact_ranked = [self.searcher.documents_of(rows, s, 10) for rows, s in zip(truth, scores, strict=True)]
-        exact, _, _ = relevance(judging, [self._ids(ranked) for ranked in exact_ranked])
-        ranked_ids = [self._ids(ranked) for ranked in self.searcher.nearest_documents(queries, 10)]
-        overall, by_slice, by_query = relevance(judging, ranked_ids)
+        exact, _, _ = relevance(judging, [document_ids(self.searcher, ranked) for ranked in exact_ranked])
+        found = self.opened.found(queries)
+        overall, _, by_query = relevance(judging, found)
+        for query, its_recall in zip(judging, recalls[10], strict=True):
+            by_query[query.query_id]["recall_at_10"] = float(its_recall)
         metrics |= overall
         metrics["exact_ndcg_at_10"] = exact["ndcg_at_10"]
         metrics["exact_hit_rate_at_10"] = exact["hit_rate_at_10"]
-        draft.add_json("queries.json", _per_query(judging, ranked_ids, by_query))
-        return {"by_slice": by_slice, "judged_queries": len(judging), "judged_missing": self._missing(judging)}
+        metrics["empty_result_rate"] = empty_result_rate(found)
+        if (rate := must_find_rate(judging, found)) is not None:
+            metrics["must_find_rate"] = rate
+        draft.add_json("queries.json", _per_query(judging, found, by_query))
+        return {
+            "by_slice": means_by_slice(judging, by_query),
+            "judged_queries": len(judging),
+            "judged_missing": self._missing(judging),
+            "sweep": sweep(self.opened, self.spec, self.run.collection.index.search, parameters, queries, truth),
+        }
 
     def _missing(self, judging: list[GoldenQuery]) -> list[str]:
         """Judged document ids that the candidate does not hold: typos, deleted or rejected documents."""
         judged = {document for query in judging for document in query.relevant}
         return sorted(judged - self.searcher.held(sorted(judged)))
-
-    def _ids(self, ranked: list[tuple[int, float, int]]) -> list[str]:
-        return self.searcher.document_ids([ordinal for ordinal, _, _ in ranked])
-
-    def _exact(self, queries: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Scores and row numbers of the exact neighbours among the live rows, best first."""
-        scores, places = exact_neighbours(self.vectors, queries, DEPTH, self.spec.metric)
-        return scores, self.numbers[places]
 
     def _latency(self, queries: npt.NDArray[np.float32]) -> dict[str, float]:
         return latency(lambda query: self.searcher.search(query, 10), queries)
@@ -155,9 +149,9 @@ class _Measuring:
     def _sampled(self, count: int) -> npt.NDArray[np.float32]:
         """Some of the collection's own vectors, for timing and smoke tests only: they would flatter recall."""
         rows = np.random.default_rng(self.spec.seed).choice(
-            len(self.vectors), min(count, len(self.vectors)), replace=False
+            len(self.opened.vectors), min(count, len(self.opened.vectors)), replace=False
         )
-        return np.ascontiguousarray(self.vectors[np.sort(rows)])
+        return np.ascontiguousarray(self.opened.vectors[np.sort(rows)])
 
 
 def _per_query(

@@ -24,12 +24,8 @@ from slipway.serving.loading import load_release, manifest_key, read_manifest_bo
 from slipway.signing import Trusted
 
 RELEASE = "release"
-_OF_ITS_RUN = (
-    "gates",
-    "run_id",
-    agreement.INDEX,
-    agreement.INSTEAD_OF,
-)  # facts that tell of the run that sealed it, and not of what it is made of
+# Facts that tell of the run that sealed it, and not of what it is made of
+_OF_ITS_RUN = ("gates", "run_id", "noise", agreement.INDEX, agreement.INSTEAD_OF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +52,15 @@ def release(
     why: str,
     pace: Pace | None = None,
     approval: Approval | None = None,
+    comparison: Manifest | None = None,
 ) -> Released:
     """Make the candidate a release, read it back, run its smoke queries, shift to it, and swap it live.
 
     `generation` is serving.json's when the run began: if it has moved on since, other than by this run, this run is
     stale and refused. What the run was allowed (see slipway.checkpoint) is kept in the audit trail with `who` and
     `why`, and so is an `approval`, which also covers the undecided gates and those that it overrode. `pace` is the time
-    that a gradual shift goes by. Nothing happens when the candidate is what is live already.
+    that a gradual shift goes by. What the `comparison` with the live release measured of noise is kept in the release,
+    for later ones to be judged by. Nothing happens when the candidate is what is live already.
     Raises `GateRefused` and `ReleaseRefused`.
     """
     _check(candidate, evaluation, verdict, approval)
@@ -77,7 +75,7 @@ def release(
     _check_not_withdrawn(serving, release_id, candidate)
     if not mine:
         _check_generation(serving, generation)
-    seal_release(run, release_id, candidate, evaluation, verdict)
+    seal_release(run, release_id, candidate, evaluation, verdict, comparison)
     body = _vouched_for(run, release_id, candidate, evaluation, serving.named.get(release_id))
     key = signing.key_of(run)
     if key:
@@ -127,7 +125,14 @@ def name_release(candidate: Manifest, evaluation: Manifest) -> str:
     return f"{built}-{fingerprint(candidate.digest, dict(evaluation.facts['parameters']))[:8]}"
 
 
-def seal_release(run: Run, release_id: str, candidate: Manifest, evaluation: Manifest, verdict: Verdict) -> Manifest:
+def seal_release(
+    run: Run,
+    release_id: str,
+    candidate: Manifest,
+    evaluation: Manifest,
+    verdict: Verdict,
+    comparison: Manifest | None = None,
+) -> Manifest:
     """Copy what a reader needs under one manifest; skipped when one is there already, whatever that says."""
     place = layout.release(release_id)
     if sealed := find(run.store, place):
@@ -136,8 +141,10 @@ def seal_release(run: Run, release_id: str, candidate: Manifest, evaluation: Man
     for sealed_object in candidate.objects:
         draft.add_copy(sealed_object)
     draft.add_copy(evaluation.one(artifact.SMOKE))
-    facts = {**_facts(run, candidate, evaluation), "gates": verdict.as_json(), **_settings(run)}
-    return draft.seal(dict(candidate.counts), facts | {"run_id": run.run_id})
+    own = {"gates": verdict.as_json(), "run_id": run.run_id, **_settings(run)}
+    if comparison is not None and comparison.facts["noise"] is not None:
+        own["noise"] = comparison.facts["noise"]
+    return draft.seal(dict(candidate.counts), {**_facts(run, candidate, evaluation), **own})
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -33,12 +33,20 @@ TITLES = {
 }
 
 
+NO_REPORT = (
+    "This run has written no report. One is written when a candidate is judged: not before the gate, and not in a "
+    "night in which nothing changed."
+)
+
+
 def build_app() -> WithHeaders:
     """The application, without its documentation pages."""
     app = FastAPI(title="Slipway", docs_url=None, redoc_url=None, openapi_url=None)
     reads_run = [Depends(requires_access_dag("GET", DagAccessEntity.RUN))]
     app.get("/dags/{dag_id}/runs/{run_id}", dependencies=reads_run)(run_html)
     app.get("/api/dags/{dag_id}/runs/{run_id}", dependencies=reads_run)(run_json)
+    app.get("/dags/{dag_id}/runs/{run_id}/report", dependencies=reads_run)(report_html)
+    app.get("/api/dags/{dag_id}/runs/{run_id}/report", dependencies=reads_run)(report_json)
     app.get("/releases", dependencies=[Depends(requires_authenticated())])(releases_html)
     app.get("/api/releases", dependencies=[Depends(requires_authenticated())])(releases_json)
     app.get("/api/releases/{collection}", dependencies=[Depends(_reads_collection)])(collection_json)
@@ -50,7 +58,7 @@ def build_app() -> WithHeaders:
 
 
 class WithHeaders:
-    """Adds the security headers to every answer, those of errors included."""
+    """Adds the security headers to every answer, those of errors included. What an answer has itself stays."""
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app
@@ -60,7 +68,9 @@ class WithHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(render.headers())
+                headers = MutableHeaders(scope=message)
+                for name, value in render.headers().items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
@@ -83,6 +93,24 @@ def run_json(dag_id: str, run_id: str, session: SessionDep) -> dict[str, Any]:
     collection, state = _find(session, dag_id, run_id)
     found = store.read_run(collection, stored_id(dag_id, run_id))
     return {"collection": collection, "dag_id": dag_id, "run_id": run_id, "state": state.state, **found}
+
+
+def report_html(dag_id: str, run_id: str, session: SessionDep) -> HTMLResponse:
+    """The report on a run's candidate, as it was written."""
+    collection, _ = _find(session, dag_id, run_id)
+    page = store.read_report_page(collection, run_key(run_id))
+    if page is None:
+        raise HTTPException(404, NO_REPORT)
+    return HTMLResponse(page, headers=render.report_headers(page))
+
+
+def report_json(dag_id: str, run_id: str, session: SessionDep) -> dict[str, Any]:
+    """The report on a run's candidate, as data."""
+    collection, _ = _find(session, dag_id, run_id)
+    found = store.read_report(collection, run_key(run_id))
+    if found is None:
+        raise HTTPException(404, NO_REPORT)
+    return found
 
 
 def releases_html(user: GetUserDep) -> HTMLResponse:

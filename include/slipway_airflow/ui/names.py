@@ -6,14 +6,14 @@ import re
 
 from slipway_airflow.runs import NIGHTLY, REINDEX, dag_id
 
-_SHOWN = (NIGHTLY, REINDEX)
+KINDS = (NIGHTLY, REINDEX)  # of DAGs whose runs have a result or a report
 _COLLECTION = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 def collection_of(dag: str) -> str | None:
     """The collection whose runs a DAG's pages show, or None: the page's address can be anything."""
     name, _, kind = dag.rpartition("__")
-    return name if kind in _SHOWN and is_collection(name) else None
+    return name if kind in KINDS and is_collection(name) else None
 
 
 def is_collection(name: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -40,6 +41,8 @@ def run_page(collection: str, run_id: str, found: Mapping[str, Any], state: Mapp
         state=state,
         release_id=result.get("release_id"),
         standing=view.standing(found["standing"]),
+        report=result.get("report"),
+        address=quote(run_id, safe=""),
         missed=found["missed"],
     )
 
@@ -68,6 +71,23 @@ def message_page(title: str, sentence: str) -> str:
 def page(template: str, **shown: Any) -> str:
     """A template filled in."""
     return _environment().get_template(template).render(**shown)
+
+
+def report_headers(page: str) -> dict[str, str]:
+    """What the answer with a report carries: nothing runs on that page, and only its own style applies.
+
+    The page comes from the store, where a report of another version has another style.
+    """
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    policy = {
+        "default-src": "'none'",
+        "style-src": _hash_of(style),
+        "frame-ancestors": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "sandbox": "",
+    }
+    return {"Content-Security-Policy": "; ".join(f"{name} {value}".strip() for name, value in policy.items())}
 
 
 @cache

@@ -56,6 +56,24 @@ def read_run(collection: str, run_id: str) -> dict[str, Any]:
     }
 
 
+def read_report_page(collection: str, run_id: str) -> str | None:
+    """The newest report that a run wrote, as HTML; None where it wrote none."""
+    from slipway.report import read_page, report_of_run
+
+    store, _ = open_collection(collection)
+    found = report_of_run(store, run_id)
+    return read_page(store, found) if found else None
+
+
+def read_report(collection: str, run_id: str) -> dict[str, Any] | None:
+    """The newest report that a run wrote, as data; None where it wrote none."""
+    from slipway.report import read_document, report_of_run
+
+    store, _ = open_collection(collection)
+    found = report_of_run(store, run_id)
+    return read_document(store, found) if found else None
+
+
 def read_collections(names: list[str]) -> list[dict[str, Any]]:
     """Releases, the shift under way, readers and last changes of each collection, or its `error`.
 

@@ -24,6 +24,7 @@ from slipway_airflow.ui.formats import (
     share,
     size,
 )
+from slipway_airflow.ui.view_drift import drift_rows
 
 LISTED = 20  # names shown of a list that can be long
 GOOD, BAD, PLAIN = "good", "bad", "plain"
@@ -68,6 +69,7 @@ def run_page(result: Mapping[str, Any]) -> dict[str, Any]:
         "built": _update(mapping(mapping(result.get("index")).get("update"))),
         "reconciled": [(name, count(value)) for name, value in mapping(result.get("reconciled")).items()],
         "metrics": _metrics(mapping(result.get("metrics"))),
+        "drift": drift_rows(mapping(result.get("drift"))),
         "shift": [_step(one) for one in mappings(result.get("shift"))],
         "slices": _slices(mapping(result.get("by_slice"))),
         "judged_missing": _first([str(one) for one in sequence(result.get("judged_missing"))]),

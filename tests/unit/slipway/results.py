@@ -45,6 +45,33 @@ UPDATE = {
         {"name": "recall_loss", "value": None, "limit": 0.01, "fired": False},
     ],
 }
+COMPARED = {
+    "live": "20260130T021500-0a1b2c3d",
+    "queries": 164,
+    "alpha": 0.05,
+    "metrics": {
+        "ndcg_at_10": {
+            "candidate": 0.512,
+            "live": 0.553,
+            "difference": -0.041,
+            "low": -0.0621,
+            "high": -0.0199,
+            "changed": 60,
+            "worse": 41,
+        },
+        "recall_at_10": {
+            "candidate": 0.99,
+            "live": 0.99,
+            "difference": 0.0,
+            "low": None,
+            "high": None,
+            "changed": 0,
+            "worse": 0,
+        },
+    },
+    "neighbours": {"overlap_at_10": 0.91, "rank_biased_overlap": 0.93, "changed_share": 0.25},
+    "noise": None,
+}
 RECONCILED = {"documents": 6543, "chunks": 9900, "vectors": 9876, "rows": 9880, "tombstones": 4, "sampled": 256}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from slipway import planned, result
 from slipway.checkpoint import Start
+from slipway.evaluation.gates import GateResult, Verdict
 from slipway.manifest import Draft, Manifest
 from slipway.result import Steps
 from slipway.run import Run
@@ -15,7 +16,8 @@ from slipway.stages.embed import Embedded
 from slipway.stages.release import Released
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import a_run
-from tests.unit.slipway.results import UPDATE
+from tests.unit.slipway.drift.records import a_measure, a_record
+from tests.unit.slipway.results import COMPARED, UPDATE
 
 
 @dataclass(frozen=True)
@@ -117,3 +119,27 @@ def test_nothing_changed_when_nothing_was_embedded_and_the_candidate_was_live(
     assert "nothing_changed" not in result.assemble(run, steps)
     steps.released = Released(released, "r1", 1, "because")
     assert result.assemble(run, steps)["nothing_changed"] is nothing
+
+
+def test_a_comparison_with_the_live_release_is_told_with_its_intervals(run: Run) -> None:
+    facts = COMPARED | {"by_slice": {}, "dropped": [], "gone": []}
+    made = result.assemble(run, Steps(comparison=sealed(run, "comparisons/00ff", {"queries": 20}, **facts)))
+    assert made["comparison"] == {"place": "comparisons/00ff", "by_slice": {}, **COMPARED}
+
+
+def test_a_verdict_that_nobody_could_reach_is_called_undecided(run: Run) -> None:
+    open_gate = GateResult("ndcg_at_10", 0.5, False, "too few", undecided=True)
+    good, bad = GateResult("p95_ms", 1.0, True, "fast"), GateResult("p95_ms", 9.0, False, "slow")
+    for gates, word in (((open_gate, good), "undecided"), ((open_gate, bad), "failed"), ((good,), "passed")):
+        made = result.assemble(run, Steps(verdict=Verdict(gates)))
+        assert made["verdict"] == word
+    assert "reason" not in made
+
+
+def test_alarms_of_drift_are_told_in_sentences_and_measures_in_numbers(run: Run) -> None:
+    facts = a_record(1, a_measure("mmd", 0.7, alarm=True, threshold=0.1), a_measure("mean_norm", 1.0))
+    made = result.assemble(run, Steps(drift=sealed(run, "drift/1", {"alarms": 1}, **facts)))["drift"]
+    assert (made["place"], made["against"]) == ("drift/1", "r1")
+    assert made["alarms"] == ["what mmd says"]
+    expected = {"name": "mmd", "group": "vectors", "value": 0.7, "before": None, "threshold": 0.1, "alarm": True}
+    assert made["measures"][0] == expected

@@ -1,16 +1,21 @@
 """What tasks left behind → the run's result, without running any."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
 
-from slipway import layout
+from slipway import layout, lease
+from slipway.errors import CorruptObject
 from slipway.manifest import Draft
+from slipway.report import read_document, report_of_run
 from slipway.stages.release import Released
+from slipway_airflow.report import write_report
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import a_run
+from tests.support.reports import a_judgement
 from tests.support.starts import started
 
 
@@ -97,3 +102,41 @@ def test_what_was_reconciled_is_told(run):
     pytest.importorskip("slipway.stages.reconcile")
     counts = {"documents": 3, "chunks": 4, "vectors": 4, "rows": 5, "tombstones": 1, "sampled": 4}
     assert gather(run, {"reconcile": [counts]})["reconciled"] == counts
+
+
+def test_drift_is_told_and_its_failure_is_named(run):
+    record = sealed(run, "drift/1", {"alarms": 0}, measures=[], against=None)
+    assert gather(run, {"drift": [record]})["drift"]["place"] == "drift/1"
+    assert gather(run, {}, drift="failed")["failed"][0]["task"] == "drift"
+
+
+def test_the_result_names_the_report_that_the_run_wrote(tmp_path):
+    made = a_judgement(MemoryStore(), tmp_path, kind="nightly")
+    given, store = made.reported, made.run.store
+    xcoms = {
+        "index": [{"place": given.candidate.place}],
+        "evaluate": [{"place": given.evaluation.place}],
+        "gate": [given.verdict.as_json()],
+    }
+    ti = left({(task, "return_value"): values for task, values in xcoms.items()})
+    write_report(made.run, ti, "a reason")
+    report = report_of_run(store, made.run.run_id)
+    assert read_document(store, report)["reason"] == "a reason"
+    assert gather(made.run, xcoms)["report"] == report.place
+
+
+def test_a_report_that_fails_costs_neither_the_result_nor_the_lease(run, monkeypatch):
+    from slipway_airflow import report, tasks
+
+    def broken(run, ti, reason):
+        raise CorruptObject("no comparison")
+
+    monkeypatch.setattr(report, "write_report", broken)
+    monkeypatch.setattr(tasks, "open_run", lambda lease: nullcontext(run))
+    monkeypatch.setattr(tasks, "get_current_context", lambda: {"ti": left({}), "params": {"reason": ""}})
+    with lease.held(run.store, lease.Holder(run.run_id, "ada", "DAG run")):
+        pass  # it lasts for some minutes after a task
+    with pytest.raises(CorruptObject, match="no comparison"):
+        tasks.report.function.__wrapped__()
+    assert json.loads(run.store.read(layout.result(run.run_id)).body)["released"] is False
+    assert lease.read_lease(run.store)[0].state == "free"

@@ -1,12 +1,20 @@
 """The pages' application: who may see what, and what it answers when something is wrong."""
 
+import base64
+import hashlib
+from dataclasses import replace
+
 import pytest
 
 from slipway import acknowledgement, layout
 from slipway.errors import StoreUnreachable
 from slipway.pointer import Change, swap_serving
+from slipway.report import page_of, read_document, read_page, write
 from slipway.storage import open_store
+from slipway_airflow.runs import run_key
 from tests.support.playing import said
+from tests.support.reports import a_judgement
+from tests.unit.slipway.drift.records import a_measure
 from tests.unit.slipway_airflow.results import (
     HOSTILE,
     release,
@@ -17,7 +25,8 @@ from tests.unit.slipway_airflow.results import (
 )
 
 RUN = "/dags/pydocs__nightly/runs/manual__1"
-EVERY = (RUN, f"/api{RUN}", "/releases", "/api/releases", "/api/releases/pydocs")
+REPORT = f"{RUN}/report"
+EVERY = (RUN, f"/api{RUN}", REPORT, f"/api{REPORT}", "/releases", "/api/releases", "/api/releases/pydocs")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +86,7 @@ def test_anonymous_users_see_nothing(client, path):
     assert "pydocs" not in answer.text
 
 
-@pytest.mark.parametrize("path", (RUN, f"/api{RUN}", "/api/releases/pydocs"))
+@pytest.mark.parametrize("path", (RUN, f"/api{RUN}", REPORT, f"/api{REPORT}", "/api/releases/pydocs"))
 def test_users_without_the_dag_are_refused(client, signed_in, path):
     assert client.get(path, headers=signed_in["nobody"]).status_code == 403
 
@@ -109,6 +118,68 @@ def test_a_viewer_sees_a_result(viewer, pydocs):
     assert found["result"]["documents"] == 6543
     assert found["standing"] == {"state": "live", "live": "r1", "why": None}
     assert found["state"] == "success"
+
+
+def test_alarms_of_drift_are_shown(viewer, pydocs):
+    measures = [a_measure("mmd", 0.7, alarm=True)]
+    drift = {"place": "drift/1", "against": "r0", "alarms": ["the centroid moved <far>"], "measures": measures}
+    store_result(pydocs, "manual__1", whole_result(drift=drift))
+    page = viewer.get(RUN).text
+    assert "Drift against release r0" in page
+    assert "the centroid moved &lt;far&gt;" in page
+    assert "No alarm" not in page
+    store_result(pydocs, "manual__1", whole_result(drift={**drift, "alarms": []}))
+    assert "No alarm" in viewer.get(RUN).text
+
+
+@pytest.fixture
+def reported(pydocs, tmp_path):
+    """A report of the run `manual__1`."""
+    made = a_judgement(pydocs, tmp_path / "scratch", queries=30, run_id="manual__1")
+    return write(made.run, replace(made.reported, reason=HOSTILE))
+
+
+def test_a_viewer_sees_a_report_on_which_nothing_can_run(viewer, pydocs, reported):
+    answer = viewer.get(REPORT)
+    assert answer.status_code == 200
+    assert answer.text == read_page(pydocs, reported)
+    assert "<script" not in answer.text
+    policy = answer.headers["content-security-policy"]
+    style = answer.text.partition("<style>")[2].partition("</style>")[0]
+    assert f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'" in policy
+    assert "script-src" not in policy
+    assert "unsafe" not in policy
+    assert policy.endswith("; sandbox")
+    assert viewer.get(f"/api{REPORT}").json() == read_document(pydocs, reported)
+
+
+def test_the_report_of_a_campaign_is_found_by_its_dag(viewer, reported, known_runs):
+    known_runs["pydocs__reindex", "manual__1"] = "running"
+    assert viewer.get("/dags/pydocs__reindex/runs/manual__1/report").status_code == 200
+
+
+def test_the_result_links_the_report_that_it_names(viewer, pydocs, known_runs):
+    run_id = "scheduled__2026-11-21T02:15:00+00:00"
+    known_runs["pydocs__nightly", run_id] = "success"
+    store_result(pydocs, run_key(run_id), whole_result(report="reports/x"))
+    store_result(pydocs, "manual__1", whole_result())
+    page = viewer.get("/dags/pydocs__nightly/runs/scheduled__2026-11-21T02%3A15%3A00%2B00%3A00").text
+    assert 'href="scheduled__2026-11-21T02%3A15%3A00%2B00%3A00/report"' in page
+    assert "/report" not in viewer.get(RUN).text
+
+
+def test_a_run_without_a_report_says_when_there_is_one(viewer, pydocs):
+    for path in (REPORT, f"/api{REPORT}"):
+        answer = viewer.get(path)
+        assert answer.status_code == 404
+        assert "written no report" in answer.text
+
+
+def test_a_damaged_report_is_named_and_not_shown(viewer, pydocs, reported):
+    pydocs.put(page_of(reported).key, b"<p>Pass</p>")
+    answer = viewer.get(REPORT)
+    assert answer.status_code == 500
+    assert "report.html is not what its manifest says" in answer.text
 
 
 def test_queries_that_found_nothing_are_shown(viewer, pydocs):
@@ -215,8 +286,6 @@ def test_a_damaged_audit_record_hides_no_releases(viewer, pydocs):
 
 
 def test_run_ids_are_found_as_the_tasks_write_them(viewer, pydocs, known_runs):
-    from slipway_airflow.runs import run_key
-
     run_id = "scheduled__2026-11-21T02:15:00+00:00"
     known_runs["pydocs__nightly", run_id] = "success"
     store_result(pydocs, run_key(run_id), whole_result())

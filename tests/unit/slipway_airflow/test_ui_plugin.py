@@ -30,6 +30,10 @@ def test_the_views_stand_below_the_mounted_application(monkeypatch):
 
     plugin = slipway_ui.SlipwayUi
     assert [app["url_prefix"] for app in plugin.fastapi_apps] == ["/slipway"]
-    views = {view["destination"]: view["href"] for view in plugin.external_views}
-    assert views == {"dag_run": "slipway/dags/{DAG_ID}/runs/{RUN_ID}", "nav": "slipway/releases"}
-    assert len({view["url_route"] for view in plugin.external_views}) == 2
+    views = {view["name"]: (view["destination"], view["href"]) for view in plugin.external_views}
+    assert views == {
+        "Result": ("dag_run", "slipway/dags/{DAG_ID}/runs/{RUN_ID}"),
+        "Report": ("dag_run", "slipway/dags/{DAG_ID}/runs/{RUN_ID}/report"),
+        "Releases": ("nav", "slipway/releases"),
+    }
+    assert len({view["url_route"] for view in plugin.external_views}) == 3

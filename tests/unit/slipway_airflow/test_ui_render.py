@@ -41,6 +41,19 @@ def test_a_failed_gate_comes_first_and_is_the_headline():
     assert page.index(">fail<") < page.index(">pass<")
 
 
+def test_a_gate_that_nobody_could_decide_is_marked_as_such():
+    open_gate = {
+        "metric": "ndcg_at_10",
+        "value": 0.2,
+        "passed": False,
+        "undecided": True,
+        "reason": "ndcg_at_10 0.2: ?",
+    }
+    page = run_page(whole_result(gates=[open_gate], verdict="undecided", released=False), state="failed")
+    assert ">undecided<" in page
+    assert ">fail<" not in page
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
@@ -48,6 +61,7 @@ def test_a_failed_gate_comes_first_and_is_the_headline():
         ({"released": False}, "Passed, not released"),
         ({"released": False, "nothing_changed": True}, "Nothing changed"),
         ({"released": False, "verdict": "failed"}, "Refused by its gates"),
+        ({"released": False, "verdict": "undecided"}, "Undecided by its gates"),
         ({"released": False, "failed": [{"task": "release", "error": "StoreUnreachable: gone"}]}, "Failed"),
         ({"released": False, "verdict": None}, "Ended before its verdict"),
     ],

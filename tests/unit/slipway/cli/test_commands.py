@@ -63,6 +63,7 @@ def test_nothing_is_allowed_by_itself(told: list[tuple[Options, dict[str, Any]]]
         ("--allow-deletes", "deletes"),
         ("--allow-changes", "changes"),
         ("--allow-encoder-change", "encoder_change"),
+        ("--allow-undecided", "undecided"),
         ("--over-budget", "over_budget"),
     ],
 )
@@ -74,7 +75,8 @@ def test_each_option_allows_its_own(
 
 
 def test_everything_can_be_allowed_at_once(told: list[tuple[Options, dict[str, Any]]]) -> None:
-    options = ("--allow-deletes", "--allow-changes", "--allow-encoder-change", "--over-budget", "--full", "--take-over")
+    allowances = ("--allow-deletes", "--allow-changes", "--allow-encoder-change", "--allow-undecided", "--over-budget")
+    options = (*allowances, "--full", "--take-over")
     assert slipway("run", *options, "--reason", "they closed").exit_code == 0
     [(given, others)] = told
     assert (given.allowed, given.full, given.why) == (set(ALLOWANCES), True, "they closed")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from slipway.cli import show
-from tests.unit.slipway.results import PLAN, UPDATE, a_result
+from tests.unit.slipway.results import COMPARED, PLAN, UPDATE, a_result
 
 NOTHING = PLAN | dict.fromkeys(("added", "changed", "deleted", "to_embed", "tokens", "minutes", "bytes"), 0)
 
@@ -102,3 +102,24 @@ def test_times_are_for_people(value: float, text: str) -> None:
 )
 def test_sizes_are_for_people(value: int, text: str) -> None:
     assert show.size(value) == text
+
+
+def test_differences_to_the_live_release_are_shown_with_their_intervals() -> None:
+    page = show.result(a_result(comparison=COMPARED))
+    assert "compared    ndcg_at_10 −0.041 (90 %: −0.062 to −0.020)\n" in page
+    assert "compared    recall_at_10 0\n" in page
+    assert "164 queries asked of 20260130T021500-0a1b2c3d too; 25.0% changed their top ten, overlap@10 0.910" in page
+
+
+def test_gates_are_marked() -> None:
+    gates = [
+        {"metric": "p95_ms", "value": 1.0, "passed": True, "reason": "fast"},
+        {"metric": "p95_ms", "value": 1.0, "passed": False, "undecided": False, "reason": "slow"},
+        {"metric": "p95_ms", "value": 1.0, "passed": False, "undecided": True, "reason": "who knows"},
+    ]
+    page = show.result(a_result(gates=gates))
+    assert [line for line in lines(page) if line.startswith("gate")] == [
+        "gate        pass  fast",
+        "gate        FAIL  slow",
+        "gate        UNDECIDED  who knows",
+    ]

@@ -128,6 +128,11 @@ GOLDEN = {"queries": "golden.jsonl"}
             id="empty gate",
         ),
         pytest.param(
+            {"gates": {"p95_ms": {"max_drop_in_slice": 1}}},
+            "field gates.p95_ms.max_drop_in_slice: is for metrics that are measured query by query: ndcg_at_10",
+            id="slices of what has none",
+        ),
+        pytest.param(
             {"golden": GOLDEN, "gates": {"recall_at_10": 95}},
             "field gates.recall_at_10.min: got 95; expected a share between 0 and 1",
             id="per cent for a share",

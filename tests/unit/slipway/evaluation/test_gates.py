@@ -97,7 +97,7 @@ def test_a_verdict_lists_every_gate_and_the_reasons_of_those_that_failed() -> No
         "passed": True,
         "reason": "recall_at_10 1: at least the minimum 0.9",
         "undecided": False,
-        "kind": "",
+        "kind": "index",
     }
 
 

@@ -65,6 +65,11 @@ def test_files_of_other_editors_are_read(tmp_path: Path) -> None:
         (GOOD | {"part": "test"}, "field part: "),
         (GOOD | {"slice": None}, "field slice: "),
         (GOOD | {"relevnat": {}}, "field relevnat: "),
+        (GOOD | {"must_find": "api:merge"}, "field must_find: "),
+        (GOOD | {"must_find": [" "]}, "field must_find.0: "),
+        (GOOD | {"must_find": ["api:merge", "api:merge"]}, ".*must_find names a document twice"),
+        (GOOD | {"must_find": [f"api:{number}" for number in range(11)]}, "field must_find: "),
+        (GOOD | {"must_find": ["api:merge"], "part": "tuning"}, ".*what tuning queries find is not judged"),
     ],
 )
 def test_a_malformed_line_is_named_by_file_line_and_field(

@@ -16,9 +16,9 @@ from slipway import checkpoint, layout, maintenance
 from slipway.acknowledgement import Acknowledgement, publish
 from slipway.errors import CorruptObject, EncoderError, ObjectMissing, RunInProgress
 from slipway.lease import Holder, held, read_lease
-from slipway.maintenance import Maintained, Retained, maintain
+from slipway.maintenance import Maintained, Retained, maintain, reach
 from slipway.maintenance.sweep import WHY
-from slipway.manifest import MANIFEST, load
+from slipway.manifest import MANIFEST, Draft, load
 from slipway.parts import fetch_parts
 from slipway.pointer import Change, read_serving, swap_serving
 from slipway.storage import ObjectStore
@@ -115,6 +115,49 @@ def test_of_old_nights_only_what_serves_and_what_can_be_built_on_stays(history: 
     }
     assert all(one.why and one.bytes > 0 for one in done.removed)
     assert_sound(history)
+
+
+def test_comparisons_stay_as_long_as_what_they_compared(history: History) -> None:
+    nights = [history.night([1, 2]), history.night([2, 3], until="candidate"), history.night([3, 4], until="candidate")]
+    nights.append(history.night([4, 5], until="candidate"))
+    for number, night in enumerate(nights):
+        draft = Draft(history.store, layout.comparison(f"{number:016d}"), "compare", f"{number:016d}")
+        draft.add_json("queries.json", [])
+        draft.seal({"queries": 0}, {"candidate": night["candidate"].place})
+    history.pass_days(15)
+    maintain(history.run())
+    assert places(history.store, "comparisons") == [layout.comparison(f"{number:016d}") for number in (0, 2, 3)]
+
+
+def test_of_drift_the_newest_records_stay_however_old_they_are(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        history.night([number])
+    history.pass_days(500)
+    assert "drift" not in by_kind(maintain(history.run()))
+    before = places(history.store, "drift")
+    monkeypatch.setattr(reach, "DRIFT_RECORDS", 3)
+    assert by_kind(maintain(history.run(), now=datetime.now(UTC)))["drift"] == 2  # its manifest, and one object
+    assert places(history.store, "drift") == before[1:]
+
+
+def report_on(store: ObjectStore, run_id: str, release_id: str) -> None:
+    draft = Draft(store, layout.report(run_id), "report", run_id)
+    draft.add_json("report.json", {"run_id": run_id})
+    draft.seal({}, {"run_id": run_id, "release_id": release_id, "candidate": "candidates/gone"})
+
+
+def test_reports_stay_for_their_time_and_with_their_release(history: History) -> None:
+    night = history.night([1])
+    report_on(history.store, "night-001", night["release"].fingerprint)
+    report_on(history.store, "night-x", "20260101T000000-gone")
+    maintain(history.run())
+    assert len(places(history.store, "reports")) == 2
+    history.pass_days(15)
+    done = maintain(history.run())
+    assert places(history.store, "reports") == ["reports/night-001"]
+    assert "reports" in by_kind(done)
 
 
 def test_vectors_that_nothing_kept_needs_go_after_their_time(history: History) -> None:
@@ -449,15 +492,17 @@ def aged(tmp_path: Path) -> CrashingStore:
     history.night([2, 3], until="candidate")
     history.night([4], until="candidate")
     store.put("chunks/abcd/ffff/chunks-00000.parquet", b"killed")
+    report_on(store, "night-002", "20260101T000000-refused")
     history.pass_days(30)
     history.night([4, 5])
     return store
 
 
 def test_a_kill_before_any_change_loses_nothing_and_the_next_maintenance_ends_alike(
-    aged: CrashingStore, tmp_path: Path
+    aged: CrashingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill after a change is one before the next."""
+    monkeypatch.setattr(reach, "DRIFT_RECORDS", 1)
     expected = History(aged.clone(), tmp_path / "expected")
     before = len(keys(expected.store))
     done = maintain(expected.run(checkpoints=1))

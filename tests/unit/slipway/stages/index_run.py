@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ import pytest
 
 from slipway import layout
 from slipway import vectors as vector_store
+from slipway.chunking import chunk_hash
 from slipway.config import Collection
 from slipway.encoders import find_model
 from slipway.index import artifact
@@ -62,7 +62,7 @@ def use_fake_encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
 
 
 def hash_of(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return chunk_hash(text)
 
 
 def a_snapshot(
@@ -88,7 +88,8 @@ def a_snapshot(
     draft = Draft(run.store, layout.snapshot(content), "snapshot", content)
     with PartWriter(draft, "documents", run.scratch / "making") as writer:
         writer.write(pa.RecordBatch.from_pylist(rows, schema=DOCUMENTS))
-    return draft.seal({"documents": len(rows)}, {"content": content})
+    counts = {"documents": len(rows), "documents_in": len(rows), "rejected": 0}
+    return draft.seal(counts, {"content": content, "rejected_by_reason": {}})
 
 
 def chunks_of(run: Run, snapshot: Manifest, texts: Mapping[str, str]) -> Manifest:

@@ -74,8 +74,46 @@ def test_what_people_find_is_measured_against_the_judgments(run: Run, tmp_path: 
 def test_every_metric_has_a_meaning(run: Run, tmp_path: Path) -> None:
     from slipway.config.metrics import METRICS
 
-    run = with_golden(run, tmp_path, query(1, TEXTS[1], 1))
+    run = with_golden(run, tmp_path, query(1, TEXTS[1], 1, must_find=["api:00001"]))
     assert set(evaluate(run, index(run, embedded(run))).facts["metrics"]) == set(METRICS)
+
+
+def test_documents_that_must_be_found_are_looked_for_in_the_top_ten(run: Run, tmp_path: Path) -> None:
+    run = with_golden(
+        run, tmp_path,
+        query(1, TEXTS[1], 1, must_find=["api:00001", "api:99999"]),
+        query(2, TEXTS[2], 2, must_find=["api:00002"]),
+        query(3, TEXTS[3], 3),
+    )  # fmt: skip
+    metrics = evaluate(run, index(run, embedded(run))).facts["metrics"]
+    assert (metrics["must_find_rate"], metrics["empty_result_rate"]) == (pytest.approx(2 / 3, abs=1e-6), 0.0)
+
+
+def test_recall_is_told_of_each_query_and_slice(run: Run, tmp_path: Path) -> None:
+    queries = [query(number, TEXTS[number], number, slice="even" if number % 2 == 0 else "odd") for number in range(9)]
+    run = with_golden(run, tmp_path, *queries, index={"spec": "IVF8,Flat", "search": {"nprobe": 1}})
+    evaluation = evaluate(run, index(run, embedded(run)))
+    each = {one["query_id"]: one["recall_at_10"] for one in read(run, evaluation, "queries.json")}
+    assert min(each.values()) < 1
+    assert evaluation.facts["metrics"]["recall_at_10"] == pytest.approx(np.mean(list(each.values())), abs=1e-6)
+    odd = np.mean([each[f"q{number}"] for number in range(1, 9, 2)])
+    assert evaluation.facts["by_slice"]["odd"]["recall_at_10"] == pytest.approx(odd, abs=1e-6)
+
+
+def test_the_sweep_goes_up_the_ladder_and_leaves_the_chosen_rung_set(run: Run, tmp_path: Path) -> None:
+    queries = [query(number, f"question {number}", number) for number in range(20)]
+    run = with_golden(run, tmp_path, *queries, index={"spec": "IVF16,Flat", "search": {"nprobe": 2}})
+    candidate = index(run, embedded(run, [f"text {number}" for number in range(2_000)]))
+    evaluation = evaluate(run, candidate)
+    rungs = evaluation.facts["sweep"]
+    assert [one["parameters"]["nprobe"] for one in rungs] == [2, 4, 8]  # 16, all lists, would find no more
+    recalls = [one["recall_at_10"] for one in rungs]
+    assert recalls == sorted(recalls)
+    assert recalls[0] == evaluation.facts["metrics"]["recall_at_10"] < 0.999 <= recalls[-1]
+    assert all(0 < one["p50_ms"] <= one["p95_ms"] for one in rungs)
+    smoke = read(run, evaluation, artifact.SMOKE)
+    files = {one.name: fetch(run.store, one, run.scratch / "check") for one in candidate.objects}
+    assert run_smoke_queries(Searcher(files, {"nprobe": 2}), smoke) == 20
 
 
 def test_without_golden_queries_sizes_and_times_are_measured_and_no_more(run: Run) -> None:

@@ -1,0 +1,100 @@
+"""The verdict on a candidate: which gates, against what, and what the run was allowed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway import checkpoint
+from slipway.checkpoint import Start
+from slipway.config.metrics import PER_QUERY
+from slipway.manifest import Draft, Manifest
+from slipway.pipeline import verdict
+from slipway.run import Run
+from tests.support.memory_store import MemoryStore
+from tests.support.releases import a_candidate, a_run, an_evaluation, publish
+
+GOLDEN = {"golden": {"queries": "/golden.jsonl"}}
+METRICS = dict.fromkeys(PER_QUERY, 0.5)
+
+
+def evaluated(run: Run, **metrics: float) -> Manifest:
+    """An evaluation with golden queries."""
+    made = an_evaluation(run, a_candidate(run, seed=9))
+    facts = {"metrics": METRICS | metrics, "golden": "g" * 64}
+    return Draft(run.store, f"evaluations/{len(metrics)}", "evaluate", "1").seal({}, {**made.facts, **facts})
+
+
+def compared(run: Run, low: float, high: float, other: str = "e" * 16, spec: str = "Flat") -> Manifest:
+    """A comparison of every metric, with the candidate's encoder and index spec."""
+    one = {"candidate": 0.5, "live": 0.5 - (low + high) / 2, "difference": (low + high) / 2}
+    one |= {"low": low, "high": high, "changed": 50, "worse": 20}
+    facts: dict[str, Any] = {
+        "encoders": {"candidate": {"fingerprint": other}, "live": {"fingerprint": "e" * 16}},
+        "specs": {"candidate": spec, "live": "Flat"},
+        "queries": 100,
+        "alpha": 0.05,
+        "slice_alpha": 0.05,
+        "min_queries": 20,
+        "metrics": dict.fromkeys(PER_QUERY, one),
+        "by_slice": {},
+        "noise": None,
+    }
+    return Draft(run.store, f"comparisons/{low}{high}{other}{spec}", "compare", "1").seal({}, facts)
+
+
+def begun(run: Run, allowed: tuple[str, ...] = (), settings: dict[str, Any] | None = None) -> Run:
+    checkpoint.begin(run, Start(0, None, "e" * 16, allowed=allowed, settings=settings or {}))
+    return run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return a_run(MemoryStore(), tmp_path, **GOLDEN, gates={"ndcg_at_10": {"max_drop": 0.02}})
+
+
+def test_a_night_is_judged_by_its_comparison(run: Run) -> None:
+    publish(run)
+    for low, high, outcome in ((-0.01, 0.01, "pass"), (-0.09, -0.05, "fail"), (-0.05, 0.01, "undecided")):
+        found = verdict(run, evaluated(run), compared(run, low, high))
+        assert found.outcome == outcome
+        assert [gate.metric for gate in found.gates] == ["ndcg_at_10"]
+
+
+def test_what_is_undecided_passes_where_the_run_was_allowed_that(run: Run) -> None:
+    publish(run)
+    begun(run, allowed=("undecided",))
+    assert verdict(run, evaluated(run), compared(run, -0.05, 0.01)).outcome == "pass"
+    assert verdict(run, evaluated(run), compared(run, -0.09, -0.05)).outcome == "fail"
+
+
+def test_a_first_run_has_nothing_to_lose(run: Run) -> None:
+    found = verdict(run, evaluated(run), None)
+    assert found.passed
+    assert "no live release" in found.gates[0].reason
+
+
+def test_a_live_release_that_was_not_compared_leaves_the_gate_undecided(run: Run) -> None:
+    publish(run)
+    assert verdict(run, evaluated(run), None).outcome == "undecided"
+
+
+@pytest.mark.parametrize(("other", "spec"), [("f" * 16, "Flat"), ("e" * 16, "HNSW32")])
+def test_a_campaign_is_judged_by_more_than_the_file_has(tmp_path: Path, other: str, spec: str) -> None:
+    run = a_run(MemoryStore(), tmp_path, **GOLDEN)
+    publish(run)
+    comparison = compared(run, -0.09, -0.05, other, spec)
+    assert verdict(run, evaluated(run), comparison).gates == ()
+    begun(run, settings={"index": {"spec": "Flat"}})
+    found = verdict(run, evaluated(run), comparison)
+    assert [(gate.metric, gate.kind, gate.passed) for gate in found.gates] == [
+        ("ndcg_at_10", "relevance", False),
+        ("recall_at_10", "index", False),
+    ]
+    same = compared(run, -0.09, -0.05)
+    assert verdict(run, evaluated(run), same).gates == ()
+
+
+def test_what_must_be_found_is_judged_without_a_gate(run: Run) -> None:
+    found = verdict(run, evaluated(run, must_find_rate=0.5), None)
+    assert found.reasons == ["must_find_rate 0.5: under the minimum 1"]
