@@ -1,4 +1,4 @@
-"""`make demo-upgrade` in small: the scheduler, the approval and the readers are real, the corpus and models are tiny."""
+"""`make demo-upgrade` in small: scheduler, approval and readers are real, the corpus and the models are tiny."""
 
 import json
 
@@ -41,7 +41,9 @@ def test_the_upgrade_goes_live_both_bad_changes_do_not_and_no_search_fails(place
     outcome = upgrade.show(place, queries, "small", "large", BAD_INDEX)
     assert outcome.as_promised, outcome
     assert outcome.rollback_seconds > 0
-    [decided] = [json.loads(file.read_text()) for file in (place.folder / "store/pydocs/decisions").glob("*upgrade.json")]
+    [decided] = [
+        json.loads(file.read_text()) for file in (place.folder / "store/pydocs/decisions").glob("*upgrade.json")
+    ]
     assert (decided["approved"], decided["who"], decided["comment"]) == (True, "admin", "the demo approves")
 
 

@@ -98,7 +98,7 @@ def run_json(dag_id: str, run_id: str, session: SessionDep) -> dict[str, Any]:
 def report_html(dag_id: str, run_id: str, session: SessionDep) -> HTMLResponse:
     """The report on a run's candidate, as it was written."""
     collection, _ = _find(session, dag_id, run_id)
-    page = store.read_report_page(collection, run_key(run_id))
+    page = store.read_report_page(collection, stored_id(dag_id, run_id))
     if page is None:
         raise HTTPException(404, NO_REPORT)
     return HTMLResponse(page, headers=render.report_headers(page))
@@ -107,7 +107,7 @@ def report_html(dag_id: str, run_id: str, session: SessionDep) -> HTMLResponse:
 def report_json(dag_id: str, run_id: str, session: SessionDep) -> dict[str, Any]:
     """The report on a run's candidate, as data."""
     collection, _ = _find(session, dag_id, run_id)
-    found = store.read_report(collection, run_key(run_id))
+    found = store.read_report(collection, stored_id(dag_id, run_id))
     if found is None:
         raise HTTPException(404, NO_REPORT)
     return found
