@@ -95,7 +95,11 @@ def headline(result: Mapping[str, Any]) -> dict[str, str]:
             "sentence": f"{reason}. {UNTOUCHED}" if reason else UNTOUCHED,
         }
     if result.get("verdict") == "undecided":
-        return {"word": "Undecided", "tone": BAD, "sentence": f"{reason}. {UNTOUCHED}" if reason else UNTOUCHED}
+        return {
+            "word": "Undecided by its gates",
+            "tone": BAD,
+            "sentence": f"{reason}. {UNTOUCHED}" if reason else UNTOUCHED,
+        }
     if result.get("failed"):
         return {"word": "Failed", "tone": BAD, "sentence": UNTOUCHED}
     if result.get("nothing_changed") is True:

@@ -294,7 +294,7 @@ def test_any_key_of_an_upgrade_may_hold_anything(key, value):
     ("changes", "word"),
     [
         ({"approval": {"approved": False}, "verdict": "passed"}, "Rejected"),
-        ({"approval": None, "verdict": "undecided"}, "Undecided"),
+        ({"approval": None, "verdict": "undecided"}, "Undecided by its gates"),
     ],
 )
 def test_the_headline_of_an_upgrade_names_who_stopped_it(changes, word):
