@@ -116,7 +116,7 @@ def test_a_second_run_embeds_nothing_and_releases_nothing(
     assert project.serving_json() == served
     new = {key.split("/")[0] for key in project.written().keys() - before.keys()}
     # documents and checkpoints: this copy of the project lies in another folder, so its lake is another source
-    assert new <= {"runs", "documents", "differences", "checkpoints", "snapshots", "comparisons"}
+    assert new <= {"runs", "documents", "differences", "checkpoints", "snapshots", "comparisons", "drift"}
 
 
 def test_a_changed_document_alone_is_embedded(project: Project) -> None:
