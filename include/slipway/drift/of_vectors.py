@@ -78,7 +78,7 @@ def _distance(
     seen = calibrate(statistic, first, second, rules.alpha, rules.permutations, rules.seed)
     threshold, alarm = max(seen.threshold, floor), seen.over(floor)
     said = (
-        f"{what} lies {seen.value:.4f} from that of {before.name}, {'more' if alarm else 'not more'} than the "
+        f"{what} lies {max(seen.value, 0):.4f} from that of {before.name}, {'more' if alarm else 'not more'} than the "
         f"{threshold:.4f} that chance, or a change too small to matter, gives"
     )
     return Measure(name, VECTORS, seen.value, said, threshold=threshold, alarm=alarm)
