@@ -112,7 +112,10 @@ def test_the_stages_follow_each_other_in_the_pipelines_order(shipped):
 def test_a_release_needs_a_passed_gate_and_the_gate_an_evaluation(shipped):
     dag = shipped.dags["pydocs__nightly"]
     for task_id, upstream in (
-        ("release", "gate"), ("gate", "side_by_side"), ("side_by_side", "evaluate"), ("evaluate", "reconcile"),
+        ("release", "gate"),
+        ("gate", "side_by_side"),
+        ("side_by_side", "evaluate"),
+        ("evaluate", "reconcile"),
     ):
         task = dag.get_task(task_id)
         assert upstream in task.upstream_task_ids

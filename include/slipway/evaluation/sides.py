@@ -57,9 +57,7 @@ def judged_by_both(queries: Sequence[GoldenQuery], candidate: Documents) -> Judg
     return Judged(kept, dropped, sorted(wanted - held))
 
 
-def floors(
-    queries: Sequence[GoldenQuery], one: Answers, other: Answers, judging: Judging
-) -> dict[str, float]:
+def floors(queries: Sequence[GoldenQuery], one: Answers, other: Answers, judging: Judging) -> dict[str, float]:
     """By metric, how large a mean difference chance alone may show between two builds of the same vectors."""
     apart = _measured(queries, one, PER_QUERY) - _measured(queries, other, PER_QUERY)
     found = noise(apart, judging.resamples, judging.alpha)

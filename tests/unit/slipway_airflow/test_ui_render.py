@@ -42,7 +42,13 @@ def test_a_failed_gate_comes_first_and_is_the_headline():
 
 
 def test_a_gate_that_nobody_could_decide_is_marked_as_such():
-    open_gate = {"metric": "ndcg_at_10", "value": 0.2, "passed": False, "undecided": True, "reason": "ndcg_at_10 0.2: ?"}
+    open_gate = {
+        "metric": "ndcg_at_10",
+        "value": 0.2,
+        "passed": False,
+        "undecided": True,
+        "reason": "ndcg_at_10 0.2: ?",
+    }
     page = run_page(whole_result(gates=[open_gate], verdict="undecided", released=False), state="failed")
     assert ">undecided<" in page
     assert ">fail<" not in page
