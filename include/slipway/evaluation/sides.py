@@ -1,4 +1,4 @@
-"""Two systems' answers to the same golden queries, side by side: differences, slices, and how alike the rankings are."""
+"""Two systems' answers to the same golden queries, side by side: differences, slices, how alike the rankings are."""
 
 from __future__ import annotations
 
@@ -48,10 +48,11 @@ def judged_by_both(queries: Sequence[GoldenQuery], candidate: Documents) -> Judg
     """What is left to judge of the judging queries. In the order of ids, so that the order in the file is no matter."""
     wanted = {name for query in queries for name in query.relevant}
     held = candidate.held(wanted)
-    kept = []
-    for query in sorted(queries, key=lambda query: query.query_id):
-        if relevant := {name: grade for name, grade in query.relevant.items() if name in held}:
-            kept.append(replace(query, relevant=relevant))
+    there = [
+        replace(query, relevant={name: grade for name, grade in query.relevant.items() if name in held})
+        for query in sorted(queries, key=lambda query: query.query_id)
+    ]
+    kept = [query for query in there if query.relevant]
     left = {query.query_id for query in kept}
     dropped = sorted(query.query_id for query in queries if query.query_id not in left)
     return Judged(kept, dropped, sorted(wanted - held))
@@ -78,7 +79,7 @@ class Sides:
         self.changed = np.array([list(ours) != list(theirs) for ours, theirs in pairs])
 
     def facts(self, recorded_recall: float | None) -> dict[str, Any]:
-        """Facts of a comparison. `recorded_recall`: the live release's, where it could not be measured query by query."""
+        """Facts of a comparison. `recorded_recall`: the live release's, where it could not be measured by query."""
         slices = {name: self._rows_of(name) for name in sorted({query.slice for query in self.judged.queries})}
         slice_alpha = self.judging.alpha / len(slices)
         overall = self._differences(np.arange(len(self.ours)), self.judging.alpha)

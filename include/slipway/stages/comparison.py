@@ -42,10 +42,11 @@ def compare(run: Run, candidate: Manifest, evaluation: Manifest, noise: bool = F
 
     None where nothing is live, where there are no golden queries, and where the live encoder's model is not on this
     machine and the run was allowed undecided gates. Facts: the places `candidate` and `evaluation`, `live` (release),
-    `encoders`, `specs` (factory strings), `queries` (how many are judged on both), `dropped` (queries without a judged document that is there),
-    `gone` (judged documents that are not), `alpha`, `slice_alpha`, `resamples`, `min_queries`, `metrics` and `by_slice`
-    (see slipway.evaluation.losses.Difference), `noise` by metric, `neighbours`, and whether the live release's recall
-    was `measured`. Objects: `queries.json`, `moved.json`. Raises `EncoderError`, `GoldenError` and `CorruptObject`.
+    `encoders`, `specs` (factory strings), `queries` (how many are judged on both), `dropped` (those of which no judged
+    document is there), `gone` (judged documents that are not there), `alpha`, `slice_alpha`, `resamples`,
+    `min_queries`, `metrics` and `by_slice` (see slipway.evaluation.losses.Difference), `noise` by metric, `neighbours`,
+    and whether the live release's recall was `measured`. Objects: `queries.json`, `moved.json`. Raises `EncoderError`,
+    `GoldenError` and `CorruptObject`.
     """
     live = read_serving(run.store)[0].live_release
     if live is None or run.collection.golden is None:
@@ -162,7 +163,8 @@ class _Comparing:
         return str(made.facts["spec"]["factory"])
 
     def _recorded_recall(self) -> float | None:
-        return self.release.facts["metrics"].get("recall_at_10")
+        recorded: float | None = self.release.facts["metrics"].get("recall_at_10")
+        return recorded
 
     def _known_floors(self) -> dict[str, float] | None:
         """What was seen of noise when the live release was compared, where it is of the same index spec."""
