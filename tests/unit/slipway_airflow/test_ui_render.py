@@ -256,6 +256,12 @@ def test_stages_stand_in_the_order_of_the_work():
     assert places == sorted(places)
 
 
+def test_a_night_that_follows_the_live_release_says_so():
+    told = "the collection file names encoder old, and the live release r1 is of new"
+    assert f"<p>Note: {told}</p>" in run_page(whole_result(note=told))
+    assert "Note:" not in run_page(whole_result())
+
+
 def test_what_a_release_was_allowed_stands_with_its_change():
     change = dict.fromkeys(("at", "action", "who", "run_id", "live")) | {"generation": 2, "why": "they closed"}
 
