@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from slipway import agreement, checkpoint
 from slipway.doctor.finding import Outcome, failed, passed
 from slipway.encoders import load_encoder
+from slipway.errors import EncoderError
 from slipway.index import artifact
 from slipway.manifest import fetch
 from slipway.pointer import Slot, read_serving
@@ -23,8 +25,8 @@ PROBES = ("a short text", "Another one, which is a little longer than the first;
 LEAST_COSINE = 0.999
 _UNIT = 1e-3
 _INSTALL = (
-    "install the model that the live release was built with; or, if the new one is meant, allow the move to another "
-    "vector space for one run (--allow-encoder-change)"
+    "install the model that the live release was built with; or, if the new one is meant, move the collection to it "
+    "with slipway reindex"
 )
 
 
@@ -56,7 +58,7 @@ def _compared(run: Run, encoder: TextEncoder, live: Slot) -> Outcome:
     release = read_release_manifest(run.store, live.release_id, live.manifest_sha256, trusted_here())
     both = f"release {live.release_id} was built by {release.facts['encoder']}, the model here is {encoder.fingerprint}"
     if release.facts["encoder"] != encoder.fingerprint:
-        return failed(both, _INSTALL)
+        return _followed(run, live) or failed(both, _INSTALL)
     smoke = json.loads(fetch(run.store, release.one(artifact.SMOKE), run.scratch / "smoke").read_bytes())
     told = [query for query in smoke if query["text"]]
     if not told:
@@ -66,6 +68,18 @@ def _compared(run: Run, encoder: TextEncoder, live: Slot) -> Outcome:
     if least < LEAST_COSINE:
         return failed(f"{both}: the same text has cosine {least:.4f} to its stored vector", _INSTALL)
     return passed(f"{encoder.fingerprint} on {encoder.device}: cosine {least:.4f} or more on {len(told)} smoke queries")
+
+
+def _followed(run: Run, live: Slot) -> Outcome | None:
+    """The same of the live release's own encoder, where nights build with that instead of the collection file's."""
+    try:
+        settings = agreement.follow(run).settings
+    except EncoderError:  # a night is refused too
+        return None
+    if "encoder" not in settings:
+        return None
+    nightly = checkpoint.with_settings(run, settings)
+    return _compared(nightly, load_encoder(nightly.collection.encoder, run.collection.embed.device), live)
 
 
 def _least_cosine(one: Vectors, other: Vectors) -> float:

@@ -55,6 +55,7 @@ def run_page(result: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that the result page shows of a run's result, formatted."""
     return {
         "headline": headline(result),
+        "note": str(result.get("note") or ""),
         "tiles": _tiles(result),
         "gates": sorted(map(_gate, mappings(result.get("gates"))), key=lambda gate: gate["passed"]),
         "failed": mappings(result.get("failed")),

@@ -70,6 +70,12 @@ def test_the_headline_names_how_the_run_ended(changes, word):
     assert view.headline(whole_result(**changes))["word"] == word
 
 
+def test_a_night_that_follows_the_live_release_says_so():
+    told = "the collection file names encoder old, and the live release r1 is of new"
+    assert f"<p>Note: {told}</p>" in run_page(whole_result(note=told))
+    assert "Note:" not in run_page(whole_result())
+
+
 def test_the_index_update_and_the_plan_may_hold_anything():
     for value in (None, 7, "text", [], [1], {}, {"a": "b"}, HOSTILE, 1e999, True):
         for name in UPDATE:

@@ -19,9 +19,12 @@ from slipway.errors import EncoderError, UntrustedRelease
 from slipway.index import artifact
 from slipway.manifest import Manifest
 from slipway.pointer import read_serving
+from slipway.reindex import Answer, run_campaign
 from slipway.run import Run
 from slipway.signing import PUBLIC_KEY, new_key
 from slipway.stages.release import release
+from tests.support.campaigns import TEXTS as TEXTS_OF_PAPERS
+from tests.support.campaigns import a_project, asked
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import DIMENSION, PASSED, a_candidate, a_run, an_evaluation
 
@@ -112,7 +115,7 @@ def test_another_models_fingerprint_fails_and_both_are_named(run: Run, monkeypat
     put_live(run, "e" * 16)
     found = looked_at(run, Probe(), monkeypatch)
     assert found.status is Status.FAIL
-    assert "e" * 16 in found.found and "f" * 16 in found.found and "--allow-encoder-change" in found.todo
+    assert "e" * 16 in found.found and "f" * 16 in found.found and "slipway reindex" in found.todo
 
 
 def test_a_release_that_is_not_trusted_here_is_not_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,3 +137,15 @@ def test_a_model_that_is_not_here_fails(run: Run) -> None:
     found = examine("encoder", "test", lambda: encoder.parity(run))
     assert (found.status, found.found.startswith(EncoderError.__name__)) == (Status.FAIL, True)
     assert isinstance(run.collection.encoder, Encoder)
+
+
+def test_after_an_upgrade_the_live_release_is_held_to_the_encoder_that_nights_build_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = a_project(tmp_path, MemoryStore(), monkeypatch)
+    project.write(golden={"queries": str(project.judge(TEXTS_OF_PAPERS))})
+    project.night("night-1")
+    ask = Answer(True, "ann", "as measured")
+    run_campaign(project.run("campaign"), asked(), project.collections, lambda made, judged: ask)
+    found = encoder.parity(project.run("doctor"))
+    assert found.status is Status.PASS, found
