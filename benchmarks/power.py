@@ -143,13 +143,18 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
     equal = [Pair(*three) for three in around] + [Pair(two, one, three) for one, two, three in around]
     moved = float(np.mean([(pair.candidate != pair.live).mean() for pair in equal]))
     apart = max(abs(float((pair.candidate - pair.live).mean())) for pair in equal)
-    print(f"{len(population.golden):,} questions; {BUILDS} builds of {FACTORY} searched with {EFFORT}")
-    print(f"equal systems: {moved:.1%} of the questions measured otherwise, means at most {apart:.5f} apart")
+    print(f"{len(population.golden):,} questions; {BUILDS} builds of {FACTORY} searched with {EFFORT}", flush=True)
+    print(
+        f"equal systems: {moved:.1%} of the questions measured otherwise, means at most {apart:.5f} apart", flush=True
+    )
     amount = population.amount_that_loses(2 * margin, asked.seed)
     spoiled = [population.built(seed, population.noisy(amount, asked.seed)) for seed in range(3)]
     worse = [Pair(spoiled[n], builds[n], spoiled[(n + 1) % 3]) for n in range(3)]
     losses = [float((pair.live - pair.candidate).mean()) for pair in worse]
-    print(f"systems with a loss: {', '.join(f'{loss:.4f}' for loss in losses)} over all questions (noise {amount:.3f})")
+    print(
+        f"systems with a loss: {', '.join(f'{loss:.4f}' for loss in losses)} over all questions (noise {amount:.3f})",
+        flush=True,
+    )
     print("\n| golden queries | equal: pass | undecided | fail | a loss of twice the margin: pass | undecided | fail |")
     print("|---|---|---|---|---|---|---|")
     for queries in sorted({*asked.beside, asked.queries}):

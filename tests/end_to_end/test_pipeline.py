@@ -20,6 +20,7 @@ from slipway.errors import (
 from slipway.layout import result as result_key
 from slipway.lease import Hold, Holder, Process, held
 from slipway.pointer import audit_trail, read_serving
+from slipway.report import find_report, read_page
 from slipway.rollback import roll_back
 from slipway.serving.reader import Reader
 from slipway.storage.s3 import S3Store
@@ -78,6 +79,9 @@ def test_a_first_run_goes_all_the_way(project: Project, first_run: tuple[Project
     made = first_run[1]
     check_first_result(made)
     assert json.loads(project.store.read(result_key("first")).body) == made
+    report = find_report(project.store, made["release_id"])
+    assert (report.place, report.facts["outcome"]) == (made["report"], "pass")
+    assert "none: this would be the first" in read_page(project.store, report)
     live = read_serving(project.store)[0].live_release
     assert live is not None
     assert live.release_id == made["release_id"]
@@ -108,10 +112,11 @@ def test_a_second_run_embeds_nothing_and_releases_nothing(
     assert (made["released"], made["release_id"]) == (False, first_run[1]["release_id"])
     assert made["reason"] == "nothing changed: the candidate is the live release"
     assert made["verdict"] == "passed"
+    assert "report" not in made
     assert project.serving_json() == served
     new = {key.split("/")[0] for key in project.written().keys() - before.keys()}
     # documents and checkpoints: this copy of the project lies in another folder, so its lake is another source
-    assert new <= {"runs", "documents", "differences", "checkpoints", "snapshots", "comparisons"}
+    assert new <= {"runs", "documents", "differences", "checkpoints", "snapshots", "comparisons", "drift"}
 
 
 def test_a_changed_document_alone_is_embedded(project: Project) -> None:
@@ -149,6 +154,7 @@ def test_a_failed_gate_releases_nothing_and_leaves_the_live_release(project: Pro
     assert (made["verdict"], made["released"], made["release_id"]) == ("failed", False, None)
     assert made["reason"] == "documents 53: under the minimum 1,000"
     assert [gate["passed"] for gate in made["gates"]] == [False, True]
+    assert find_report(project.store).facts["outcome"] == "fail"
     assert "release" not in made["seconds"]
     assert project.serving_json() == served
     assert json.loads(project.store.read(result_key("second")).body) == made
@@ -273,8 +279,8 @@ def test_what_was_released_is_told_although_the_lease_was_lost_then(
 ) -> None:
     released = pipeline.release
 
-    def taken_over_at_the_end(*arguments: Any) -> Any:
-        done = released(*arguments)
+    def taken_over_at_the_end(*arguments: Any, **named: Any) -> Any:
+        done = released(*arguments, **named)
         with held(project.store, Holder("another", "ann", "run", Process("another machine", 7)), take_over=True):
             return done
 

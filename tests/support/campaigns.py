@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from slipway import estimate
+from slipway import encoders
 from slipway.config import Encoder, load_collection
 from slipway.encoders import find_model
 from slipway.pipeline import Options, run_pipeline
-from slipway.reindex import Asked, spaces
+from slipway.reindex import Asked
 from slipway.run import Connection, Run
-from slipway.stages import embed, evaluate
+from slipway.stages import embed
 from slipway.storage.base import ObjectStore
 from tests.support.encoders import FakeEncoder, model_folder
 
@@ -33,10 +33,17 @@ DIMENSIONS = {OLD: 8, NEW: 12}
 TEXTS = {f"{number:03d}": f"paper number {number} about topic {number % 7} and some words" for number in range(40)}
 
 
-class CountingEncoder(FakeEncoder):
-    """Counts how often each text was embedded in its space. `deaf`: queries get vectors that mean nothing."""
+class Deafened(FakeEncoder):
+    """`deaf`: its queries get vectors that mean nothing."""
 
     deaf = False
+
+    def encode_queries(self, texts: Any) -> Vectors:
+        return super().encode_queries([f"not {text}" for text in texts] if self.deaf else texts)
+
+
+class CountingEncoder(FakeEncoder):
+    """Counts how often each text was embedded in its space."""
 
     def __init__(self, encoder: Encoder, counted: Counter[tuple[str, str]]) -> None:
         super().__init__(find_model(encoder))
@@ -45,9 +52,6 @@ class CountingEncoder(FakeEncoder):
     def encode_documents(self, texts: Any) -> Vectors:
         self._counted.update((self._space, text) for text in texts)
         return super().encode_documents(texts)
-
-    def encode_queries(self, texts: Any) -> Vectors:
-        return super().encode_queries([f"not {text}" for text in texts] if self.deaf else texts)
 
 
 @dataclass
@@ -71,6 +75,8 @@ class Project:
             "encoder": encoder,
             "chunk": {"tokens": 64, "overlap": 8},
             "index": {"spec": "Flat"},
+            "judging": {"resamples": 1_000},
+            "drift": {"sample": 100, "permutations": 99, "alpha": 0.01},
             "limits": {"deleted_share": 1.0, "changed_share": 1.0},
         }
         self.collections.mkdir(exist_ok=True)
@@ -108,13 +114,16 @@ def a_project(folder: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch,
         model_folder(folder / "models" / name, name.encode())
         described = {"folder": f"../models/{name}", "dimension": dimension, "max_tokens": 512}
         (folder / "encoders" / f"{name}.yaml").write_text(yaml.safe_dump(described))
-    loaded: dict[str, CountingEncoder] = {}
+    loaded: dict[str, FakeEncoder] = {}
 
-    def load(encoder: Encoder, device: str = "auto", fingerprint: str | None = None) -> CountingEncoder:
-        return loaded.setdefault(encoder.name, CountingEncoder(encoder, project.embedded))
+    def load(encoder: Encoder, device: str) -> FakeEncoder:
+        return loaded.setdefault(encoder.name, Deafened(find_model(encoder)))
 
-    for module in (embed, evaluate, estimate, spaces):
-        monkeypatch.setattr(module, "load_encoder", load)
+    def load_counting(encoder: Encoder, device: str) -> CountingEncoder:
+        return CountingEncoder(encoder, project.embedded)
+
+    monkeypatch.setattr(encoders, "_load", load)
+    monkeypatch.setattr(embed, "load_encoder", load_counting)  # what others encode is not kept, and not counted
     project.put(TEXTS)
     project.write(**fields)
     return project

@@ -19,11 +19,15 @@ class CrashingStore(MemoryStore):
         super().__init__()
         self.die_at: int | None = None
         self.landed = False
-        self._only: str | None = None
+        self._only: Callable[[str], bool] | None = None
 
     def die_at_write_of(self, key: str, number: int, landed: bool) -> None:
         """Die at the write of `key` that has this number, from 0."""
-        self._only, self.die_at, self.landed = key, number, landed
+        self._only, self.die_at, self.landed = key.__eq__, number, landed
+
+    def die_at_write_below(self, prefix: str, number: int, landed: bool) -> None:
+        """Die at the write of a key with this prefix that has this number, from 0."""
+        self._only, self.die_at, self.landed = lambda key: key.startswith(prefix), number, landed
 
     def clone(self) -> CrashingStore:
         """A store of the same objects, at their times, that dies by its own number."""
@@ -48,7 +52,7 @@ class CrashingStore(MemoryStore):
         self._write(key, lambda: super(CrashingStore, self).delete(key))
 
     def _write(self, key: str, write: Callable[[], object]) -> object:
-        if self.die_at is None or (self._only is not None and key != self._only):
+        if self.die_at is None or (self._only is not None and not self._only(key)):
             return write()
         self.die_at -= 1
         if self.die_at >= 0:

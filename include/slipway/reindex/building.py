@@ -17,7 +17,9 @@ from slipway.reindex.asking import Asked, campaign_of
 from slipway.run import Run
 from slipway.stages import plan as planning
 from slipway.stages.chunk import chunk
+from slipway.stages.comparison import compare
 from slipway.stages.difference import difference
+from slipway.stages.drift import observe
 from slipway.stages.embed import embed
 from slipway.stages.evaluate import evaluate
 from slipway.stages.index import index
@@ -77,7 +79,9 @@ def build(run: Run, confirm: Confirm = unwatched) -> Built:
     reconcile(run, snapshot, chunks, candidate)
     confirm()
     evaluation = evaluate(run, candidate)
-    built = Built(candidate, evaluation)
+    confirm()
+    comparison = compare(run, candidate, evaluation, noise=True)
+    built = Built(candidate, evaluation, comparison, observe(run, snapshot, candidate, comparison))
     _note(run, built, chunks)
     return built
 

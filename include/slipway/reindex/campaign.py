@@ -151,7 +151,7 @@ def _carry_out(
     with done.timed("build"):
         done.built = build(run, confirm)
     with done.timed("judge"):
-        done.judged = judge(run, done.built)
+        done.judged = judge(run, done.built, done.seconds)
     generation = read_serving(run.store)[0].generation
     answer = ask(assemble(run, asked, done), done.judged) if asked.approval else None
     if asked.approval and answer is None:

@@ -58,6 +58,7 @@ def release(
             asked.reason,
             pace,
             approval,
+            built.comparison,
         )
 
 

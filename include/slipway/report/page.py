@@ -19,6 +19,7 @@ JUDGED_BY = "ndcg_at_10"
 COMPARED = ("ndcg_at_10", "mrr_at_10", "hit_rate_at_1", "hit_rate_at_10", "recall_at_10")
 SIZES = ("documents", "vectors", "rows", "tombstones", "index_bytes")
 TIMES = ("p50_ms", "p95_ms", "p99_ms")
+MEASURES = {"mmd": "MMD", "overlap_at_10": "Overlap@10", "rank_biased_overlap": "Rank-biased overlap"}
 GROUPS = {
     "vectors": "Vectors",
     "neighbours": "Neighbours",
@@ -151,7 +152,7 @@ def _trend(measure: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> 
     of_name = [one for record in records for one in record["measures"] if one["name"] == measure["name"]]
     return {
         **measure,
-        "title": str(measure["name"]).replace("_", " ").replace(":", ": ").capitalize(),
+        "title": MEASURES.get(measure["name"]) or measure["name"].replace("_", " ").replace(":", ": ").capitalize(),
         "title_of_group": GROUPS[measure["group"]],
         "plot": plots.trend(of_name),
         "seen": len(of_name),

@@ -23,15 +23,16 @@ class Scale:
         part = min(1.0, max(0.0, (at - low) / (high - low)))
         return round(self.start + part * (self.end - self.start), 1)
 
-    def ticks(self, count: int = 4) -> list[float]:
-        """About `count` round values within the range."""
-        return self._ratios() if self.log else self._even(count)
+    def ticks(self, most: int = 5) -> list[float]:
+        """Round values within the range: on an even scale at most so many."""
+        return self._ratios() if self.log else self._even(most)
 
-    def _even(self, count: int) -> list[float]:
-        rough = (self.high - self.low) / count
-        unit = 10.0 ** math.floor(math.log10(rough))
-        step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough * 0.7)
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+    def _even(self, most: int) -> list[float]:
+        unit = 10.0 ** math.floor(math.log10((self.high - self.low) / most))
+        for step in (unit * factor for factor in (1, 2, 5, 10)):
+            first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+            if last - first < most:
+                break
         return [round(number * step, 10) for number in range(first, last + 1)]
 
     def _ratios(self) -> list[float]:

@@ -21,7 +21,7 @@ from slipway.drift.of_rejects import rejects
 from slipway.drift.of_texts import identifier, texts
 from slipway.drift.of_vectors import centroid, moved, sound, trend
 from slipway.encoders import find_model, load_encoder
-from slipway.errors import EncoderError
+from slipway.errors import EncoderError, IndexRefused
 from slipway.index import artifact, payload
 from slipway.manifest import Draft, Manifest, fetch, find, load
 from slipway.pointer import read_serving
@@ -90,7 +90,7 @@ class _Watched:
         before = None
         if live is not None and live.facts["candidate"] != candidate.place:
             held = load(run.store, live.facts["snapshot"])
-            before = _sample(run, f"release {live.fingerprint}", held, live, f"{attempt}-live")
+            before = _sample(run, f"release {live.fingerprint}", held, live, f"{attempt}-live", must=False)
         now = _sample(run, "the candidate", snapshot, candidate, attempt)
         return cls(run, snapshot, candidate, attempt, rules, now, live, before)
 
@@ -155,15 +155,25 @@ def _live(run: Run, candidate: Manifest) -> Manifest | None:
     return read_release_manifest(run.store, former.release_id, former.manifest_sha256) if former else None
 
 
-def _sample(run: Run, name: str, snapshot: Manifest, made: Manifest, file: str) -> Sample:
-    """What is drawn of a candidate or a release, and of the snapshot that it was built from."""
+def _sample(run: Run, name: str, snapshot: Manifest, made: Manifest, file: str, *, must: bool = True) -> Sample:
+    """What is drawn of a candidate or a release, and of the snapshot that it was built from.
+
+    Without `must`, a sample whose vectors are no longer in the store has none: a restored release may lack them.
+    """
     count, encoder = run.collection.drift.sample, str(made.facts["encoder"])
     hashes = draw.Rows.of(run, made).smallest(count)
+    try:
+        vectors = _vectors(run, encoder, hashes, file)
+    except IndexRefused as error:
+        if must:
+            raise
+        logger.warning("drift: the vectors of %s are not compared: %s", name, error)
+        hashes, vectors = [], np.empty((0, int(made.facts["dimension"])), dtype=np.float32)
     return Sample(
         name=name,
         documents=draw.documents(run, snapshot, count),
         hashes=hashes,
-        vectors=_vectors(run, encoder, hashes, file),
+        vectors=vectors,
         encoder=encoder,
         rows=snapshot.counts["documents_in"],
         rejected=snapshot.facts["rejected_by_reason"],

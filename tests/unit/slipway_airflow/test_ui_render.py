@@ -61,7 +61,7 @@ def test_a_gate_that_nobody_could_decide_is_marked_as_such():
         ({"released": False}, "Passed, not released"),
         ({"released": False, "nothing_changed": True}, "Nothing changed"),
         ({"released": False, "verdict": "failed"}, "Refused by its gates"),
-        ({"released": False, "verdict": "undecided"}, "Undecided by its gates"),
+        ({"released": False, "verdict": "undecided"}, "Undecided"),
         ({"released": False, "failed": [{"task": "release", "error": "StoreUnreachable: gone"}]}, "Failed"),
         ({"released": False, "verdict": None}, "Ended before its verdict"),
     ],

@@ -13,6 +13,7 @@ from slipway.encoders import find_model
 from slipway.maintenance import maintain
 from slipway.pipeline import Options, run_pipeline
 from slipway.run import Run
+from slipway.stages import drift as drift_stage
 from slipway.stages import embed as embed_stage
 from tests.support.encoders import FakeEncoder
 from tests.support.history import DAY
@@ -28,7 +29,8 @@ class Nights:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.store, self.folder, self.count = MemoryStore(), folder, 0
         self.encoder = FakeEncoder(find_model(self.run().collection.encoder))
-        monkeypatch.setattr(embed_stage, "load_encoder", lambda described, device: self.encoder)
+        for stage in (embed_stage, drift_stage):
+            monkeypatch.setattr(stage, "load_encoder", lambda described, device: self.encoder)
 
     def run(self) -> Run:
         source = {"name": "api", "kind": "lake", "path": str(self.folder / "lake.parquet"), "id": "id"}

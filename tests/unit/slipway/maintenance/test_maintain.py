@@ -117,13 +117,17 @@ def test_of_old_nights_only_what_serves_and_what_can_be_built_on_stays(history: 
     assert_sound(history)
 
 
+def comparison_of(store: ObjectStore, number: int, candidate: str) -> None:
+    draft = Draft(store, layout.comparison(f"{number:016d}"), "compare", f"{number:016d}")
+    draft.add_json("queries.json", [])
+    draft.seal({"queries": 0}, {"candidate": candidate})
+
+
 def test_comparisons_stay_as_long_as_what_they_compared(history: History) -> None:
     nights = [history.night([1, 2]), history.night([2, 3], until="candidate"), history.night([3, 4], until="candidate")]
     nights.append(history.night([4, 5], until="candidate"))
     for number, night in enumerate(nights):
-        draft = Draft(history.store, layout.comparison(f"{number:016d}"), "compare", f"{number:016d}")
-        draft.add_json("queries.json", [])
-        draft.seal({"queries": 0}, {"candidate": night["candidate"].place})
+        comparison_of(history.store, number, night["candidate"].place)
     history.pass_days(15)
     maintain(history.run())
     assert places(history.store, "comparisons") == [layout.comparison(f"{number:016d}") for number in (0, 2, 3)]
@@ -493,6 +497,7 @@ def aged(tmp_path: Path) -> CrashingStore:
     history.night([4], until="candidate")
     store.put("chunks/abcd/ffff/chunks-00000.parquet", b"killed")
     report_on(store, "night-002", "20260101T000000-refused")
+    comparison_of(store, 2, "candidates/gone")
     history.pass_days(30)
     history.night([4, 5])
     return store

@@ -5,7 +5,7 @@ import pytest
 from slipway import reindex
 from slipway.errors import GateRefused
 from slipway.run import Run
-from tests.support.campaigns import NEW, OLD, TEXTS, CountingEncoder, Project, a_project, asked
+from tests.support.campaigns import NEW, OLD, TEXTS, Deafened, Project, a_project, asked
 from tests.support.memory_store import MemoryStore
 
 JUDGED = dict(list(TEXTS.items())[:25])
@@ -45,7 +45,7 @@ def test_judged_documents_and_some_others_are_embedded_once_and_compared(project
 def test_an_encoder_that_is_certainly_worse_is_refused_with_the_interval(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CountingEncoder, "deaf", property(lambda self: self.dimension == 12))
+    monkeypatch.setattr(Deafened, "deaf", property(lambda self: self.dimension == 12))
     run = begun(project)
     for _ in range(2):
         with pytest.raises(

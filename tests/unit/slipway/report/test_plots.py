@@ -93,6 +93,8 @@ def test_a_scale_holds_all_its_values(values):
     assert scale.ticks()
 
 
-def test_ticks_are_round():
+def test_ticks_are_round_and_few():
+    assert Scale(-0.1065, 0.0065, 0, 1).ticks() == [-0.1, -0.05, 0.0]
+    assert all(2 <= len(Scale(-0.1, high / 97, 0, 1).ticks()) <= 5 for high in range(1, 200))
     assert Scale(-0.031, 0.042, 0, 1).ticks() == [-0.02, 0.0, 0.02, 0.04]
     assert Scale(0.3, 25, 0, 1, log=True).ticks() == [0.5, 1, 2, 5, 10, 20]

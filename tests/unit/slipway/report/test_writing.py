@@ -9,6 +9,7 @@ import pytest
 from slipway import layout
 from slipway.errors import CorruptObject
 from slipway.report import read_document, read_page, write
+from slipway.report.page import render
 from tests.support.reports import a_first_judgement, a_judgement
 
 HOSTILE = "<script>alert('x')</script>"
@@ -83,12 +84,25 @@ def test_its_data_say_what_the_page_says(store, made):
     assert found["verdict"]["headline"] in read_page(store, report)
 
 
-def test_what_people_wrote_is_escaped(store, tmp_path):
-    made = a_judgement(store, tmp_path)
-    hostile = replace(made.reported, reason=HOSTILE)
-    page = read_page(store, write(made.run, hostile))
+def test_whatever_people_and_sources_wrote_is_escaped(store, made):
+    found = read_document(store, write(made.run, made.reported))
+    loser, slices, measure = (
+        found["moved"]["losers"][0],
+        found["comparison"]["by_slice"],
+        found["drift"][-1]["measures"][0],
+    )
+    found["reason"] = found["collection"] = found["run_id"] = HOSTILE
+    loser |= {"query": HOSTILE, "slice": HOSTILE}
+    loser["documents"][0] |= {"title": HOSTILE, "snippet": HOSTILE}
+    found["comparison"]["by_slice"] = {f"{HOSTILE}{name}": one for name, one in slices.items()}
+    found["candidate"]["encoder"]["name"] = found["candidate"]["spec"]["factory"] = HOSTILE
+    found["verdict"]["gates"][0] |= {"metric": HOSTILE, "reason": HOSTILE, "kind": HOSTILE}
+    measure |= {"says": HOSTILE, "name": HOSTILE}
+    found["evaluation"]["parameters_reason"] = HOSTILE
+    page = render(found)
+    assert page.count("&lt;script&gt;") > 15
     assert "<script" not in page
-    assert "&lt;script&gt;" in page
+    assert Elements(page).open == []
 
 
 def test_five_golden_queries_give_no_interval_and_no_verdict(store, tmp_path):

@@ -186,6 +186,15 @@ def test_vectors_of_another_encoder_are_not_compared(run: Run, build: Build, tmp
     assert values(made)["fidelity"] == pytest.approx(1, abs=1e-5)
 
 
+def test_a_live_release_whose_vectors_are_gone_is_compared_by_its_texts(run: Run, build: Build) -> None:
+    go_live(run, build(TEXTS)[1])
+    for info in list(run.store.list("vectors/")):
+        run.store.delete(info.key)
+    made = observe(again(run, "run-2"), *build([f"{text} now" for text in TEXTS]), None)
+    assert values(made)["mmd"] is None
+    assert values(made)["lengths"] is not None
+
+
 def test_a_model_that_changed_during_the_run_is_refused(run: Run, build: Build, encoder: Meaning) -> None:
     encoder.fingerprint = "0" * 16
     with pytest.raises(EncoderError, match="the model changed during the run"):

@@ -22,7 +22,7 @@ from slipway.errors import (
     StoreUnreachable,
 )
 from slipway.index import artifact
-from slipway.manifest import Manifest, load
+from slipway.manifest import Draft, Manifest, load
 from slipway.pointer import audit_trail, read_serving
 from slipway.rollback import roll_back
 from slipway.run import Run
@@ -482,3 +482,13 @@ def test_what_is_gone_from_the_store_is_named(run: Run) -> None:
     with pytest.raises(ObjectMissing, match=artifact.INDEX):
         put_live(run, (candidate, evaluation))
     assert live(run) is None
+
+
+def test_what_was_seen_of_noise_is_kept_and_makes_no_other_release(run: Run) -> None:
+    candidate = a_candidate(run)
+    evaluation = an_evaluation(run, candidate)
+    comparison = Draft(run.store, layout.comparison("1"), "compare", "1").seal({}, {"noise": {"ndcg_at_10": 0.01}})
+    release_id = name_release(candidate, evaluation)
+    seal_release(run, release_id, candidate, evaluation, PASSED, comparison)
+    assert release(run, candidate, evaluation, PASSED, 0, "ann", "because").released
+    assert load(run.store, layout.release(release_id)).facts["noise"] == {"ndcg_at_10": 0.01}
