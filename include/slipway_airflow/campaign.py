@@ -167,10 +167,11 @@ def judge(built: Mapping[str, str | None]) -> dict[str, Any]:
     **Red?** An error of the store or of this program; the log's last lines say which. Clear it to try again.
     """
     from slipway import reindex
+    from slipway_airflow.campaign_report import spent_by
 
     with open_campaign() as run:
         made = _loaded(run, built)
-        judged = reindex.judge(run, made)
+        judged = reindex.judge(run, made, spent_by(get_current_context()["ti"]))
     for gate in judged.verdict.gates:
         print(f"{'pass' if gate.passed else 'undecided' if gate.undecided else 'FAIL'}  {gate.reason}")  # noqa: T201
     compared = made.comparison.facts if made.comparison else {}

@@ -29,8 +29,16 @@ def gather(run: Run, ti: Any) -> dict[str, Any]:
     failed = [{"task": part, "error": error} for part in PARTS for error in left.errors(part)]
     if failed:
         made |= {"failed": failed, "reason": "; ".join(one["error"] for one in failed)}
-    made["seconds"] = {part: round(sum(spent), 3) for part in PARTS if (spent := left.many(part, SECONDS))}
-    return made
+    return made | {"seconds": _seconds(left)}
+
+
+def spent_by(ti: Any) -> dict[str, float]:
+    """The seconds that each part of the campaign took so far. `ti` is a task instance of its run."""
+    return _seconds(Left(ti))
+
+
+def _seconds(left: Left) -> dict[str, float]:
+    return {part: round(sum(spent), 3) for part in PARTS if (spent := left.many(part, SECONDS))}
 
 
 def is_refused(result: Mapping[str, Any]) -> bool:

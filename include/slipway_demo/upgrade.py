@@ -10,6 +10,7 @@ gate; a rollback brings the former model back. The last line is one JSON object.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ class Trial:
 
     def upgrade(self) -> bool:
         """Upgrade, approved by a person over REST. Whether that went live, with relevance that rose, and a report."""
-        made = self._campaign("upgrade", self.large, approval=True)
+        made = self._campaign("upgrade", {"encoder": self.large})
         if not made["released"]:
             return False
         before, after = (float(one["metrics"]["ndcg_at_10"]) for one in (self.first, made))
@@ -75,7 +76,8 @@ class Trial:
 
     def refused(self, what: str, encoder: str, index: str, gate: str) -> bool:
         """Whether a change that `gate` must refuse was released all the same. Raises where it came to no verdict."""
-        made = self._campaign(what, encoder, approval=False, index=index)
+        # Without a sample, which would refuse a worse encoder before there is an index to judge.
+        made = self._campaign(what, {"encoder": encoder, "index": index, "approval": False, "sample": 0})
         if made["released"]:
             return True
         gates = {one["metric"]: one for one in made.get("gates", [])}
@@ -95,11 +97,10 @@ class Trial:
             raise RuntimeError(f"the rollback ended {state}")
         return back
 
-    def _campaign(self, what: str, encoder: str, *, approval: bool, index: str = "") -> dict[str, Any]:
+    def _campaign(self, what: str, form: Mapping[str, Any]) -> dict[str, Any]:
         dag_id, run_id = f"{COLLECTION}__reindex", f"demo-{what.replace(' ', '-')}"
         began = time.monotonic()
-        asked = {"encoder": encoder, "reason": f"the demo's {what}", "index": index, "approval": approval}
-        self.runs.start(dag_id, run_id, asked)
+        self.runs.start(dag_id, run_id, {"reason": f"the demo's {what}", **form})
         state = self.runs.wait(dag_id, run_id, RUN_S, lambda: self._approve(dag_id, run_id))
         say(f"{what}: {state} after {time.monotonic() - began:.0f} s")
         made = self.place.result(f"reindex-{run_id}")
@@ -185,11 +186,16 @@ def golden_queries(file: Path) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Run it on `pydocs`. 0: all went as promised; 1: it did not."""
+    signal.signal(signal.SIGTERM, _end)  # the default would leave Airflow and the readers behind
     project = Path.cwd()
     place = pydocs(project, (Path(arguments[0]) if arguments else FOLDER).resolve())
     outcome = show(place, golden_queries(project / "include/golden/pydocs.jsonl"), SMALL, LARGE)
     say(json.dumps(vars(outcome)))
     return 0 if outcome.as_promised else 1
+
+
+def _end(number: int, frame: Any) -> None:
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from slipway_demo.standalone import Standalone
 from slipway_demo.surroundings import HOST, airflow_environment
 
 if TYPE_CHECKING:
@@ -45,11 +46,12 @@ class Place:
     def begin(self, described: Mapping[str, Any], statics: Mapping[str, int]) -> None:
         """Write the collection file, and for each of `statics` (dimension by name) a model and its encoder file.
 
-        A store, an Airflow and a cache that an earlier demo left are removed.
+        A store and an Airflow that an earlier demo left are ended and removed.
         """
         from slipway_demo.static import static_model
 
-        for left in ("store", "airflow", "cache"):
+        Standalone(self.folder / "airflow").session.stop()
+        for left in ("store", "airflow"):
             shutil.rmtree(self.folder / left, ignore_errors=True)
         for name in ("collections", "encoders"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,7 @@ def test_an_upgrade_goes_live_by_its_gates_and_the_way_back_is_refused(bench, st
     assert not bench.lease("reindex-lease.json")
 
     kept, candidates = bench.serving(), len(list((bench.store / "candidates").iterdir()))
-    bench.describe("{recall_at_10: 0.99, hit_rate_at_10: 0.9}", JUDGED)
+    bench.describe(GATES, JUDGED)
     back = bench.run_dag("reindex", ASKED | {"encoder": "small"})
     assert back.state == "failed"
     assert back.tasks["judge"] == "success"
@@ -56,7 +56,13 @@ def test_an_upgrade_goes_live_by_its_gates_and_the_way_back_is_refused(bench, st
     assert back.result["verdict"] == "failed"
     assert back.result["approval"]["approved"] is False
     assert "NotApproved" in back.result["reason"]
-    assert "hit_rate_at_10" in back.result["reason"]
+    gates = {gate["metric"]: gate for gate in back.result["gates"]}
+    assert gates["recall_at_10"]["passed"] is True
+    assert "interval" in gates["ndcg_at_10"]["reason"]
+    assert gates["ndcg_at_10"]["reason"] in back.result["reason"]
+    low, high = (back.result["comparison"]["metrics"]["ndcg_at_10"][bound] for bound in ("low", "high"))
+    assert low < high < -0.05  # the margin
+    assert made["report"] is not None
     assert back.result["embedded"] == 0  # the nights' vectors were found
     assert bench.serving() == kept
     assert not bench.lease("reindex-lease.json")

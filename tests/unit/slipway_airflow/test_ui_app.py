@@ -153,11 +153,13 @@ def test_a_viewer_sees_a_report_on_which_nothing_can_run(viewer, pydocs, reporte
     assert viewer.get(f"/api{REPORT}").json() == read_document(pydocs, reported)
 
 
-def test_the_report_of_a_campaign_is_found_by_its_dag(viewer, pydocs, tmp_path, known_runs):
-    made = a_judgement(pydocs, tmp_path / "scratch", queries=30, run_id="reindex-manual__1")
-    write(made.run, made.reported)
+def test_the_report_of_a_campaign_is_not_that_of_a_night_of_the_same_id(viewer, pydocs, reported, known_runs, tmp_path):
     known_runs["pydocs__reindex", "manual__1"] = "running"
-    assert viewer.get("/dags/pydocs__reindex/runs/manual__1/report").status_code == 200
+    assert viewer.get("/dags/pydocs__reindex/runs/manual__1/report").status_code == 404
+    made = a_judgement(pydocs, tmp_path / "scratch2", queries=30, run_id="reindex-manual__1")
+    written = write(made.run, made.reported)
+    assert viewer.get("/dags/pydocs__reindex/runs/manual__1/report").text == read_page(pydocs, written)
+    assert viewer.get(REPORT).text == read_page(pydocs, reported)
 
 
 def test_the_result_links_the_report_that_it_names(viewer, pydocs, known_runs):
