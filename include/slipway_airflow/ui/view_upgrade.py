@@ -9,12 +9,11 @@ from slipway_airflow.ui.formats import NONE, count, is_number, mapping, sequence
 
 
 def upgrade_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was asked of a campaign; none for a night, but for its note."""
+    """What was asked of a campaign; none for a night."""
     asked = mapping(result.get("asked"))
     rows = [(name, str(asked[name])) for name in ("encoder", "index", "reason", "who") if asked.get(name)]
     rows += [("budget", f"{asked['budget_hours']:g} hours")] if is_number(asked.get("budget_hours")) else []
-    rows += [("tried first on", _sampled(mapping(result.get("sample"))))] if result.get("sample") else []
-    return rows + ([("note", str(result["note"]))] if result.get("note") else [])
+    return rows + ([("tried first on", _sampled(mapping(result.get("sample"))))] if result.get("sample") else [])
 
 
 def decision_rows(approval: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -61,7 +61,7 @@ def test_a_gate_that_nobody_could_decide_is_marked_as_such():
         ({"released": False}, "Passed, not released"),
         ({"released": False, "nothing_changed": True}, "Nothing changed"),
         ({"released": False, "verdict": "failed"}, "Refused by its gates"),
-        ({"released": False, "verdict": "undecided"}, "Undecided"),
+        ({"released": False, "verdict": "undecided"}, "Undecided by its gates"),
         ({"released": False, "failed": [{"task": "release", "error": "StoreUnreachable: gone"}]}, "Failed"),
         ({"released": False, "verdict": None}, "Ended before its verdict"),
     ],
@@ -279,7 +279,7 @@ def test_stages_stand_in_the_order_of_the_work():
 def test_an_upgrade_shows_what_was_asked_who_decided_and_both_releases():
     page = run_page(upgrade_result())
     for shown in (
-        "minilm", "HNSW32", "2.5 hours", "2,000 documents: nothing certain", "reindex campaign of ada: better",
+        "minilm", "HNSW32", "2.5 hours", "2,000 documents: nothing certain",
         "0.5300", "-0.0300", "-0.0500 to -0.0100", "too few queries", "164 queries judged on both", "42%",
         "approved", "eve", "we know", "overrode",
     ):  # fmt: skip
