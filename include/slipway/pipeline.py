@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from slipway import checkpoint, layout, lease, result
+from slipway import agreement, checkpoint, layout, lease, result
 from slipway.checkpoint import Start
 from slipway.errors import BudgetExceeded, Refused, RunInProgress, SlipwayError
 from slipway.evaluation.demands import demands
@@ -209,20 +209,24 @@ def verdict(run: Run, evaluation: Manifest, comparison: Manifest | None) -> Verd
     """
     metrics, start = evaluation.facts["metrics"], checkpoint.started(run)
     live = read_serving(run.store)[0].live_release
-    before = None
+    before, upgrade = None, False
     if live is not None:
         facts = read_release_manifest(run.store, live.release_id, live.manifest_sha256).facts
         before = facts["metrics"] if facts["golden"] == evaluation.facts["golden"] else None
+        upgrade = _is_upgrade(run, start, facts)
     against = Against.of(comparison.facts) if comparison else None
-    uncompared = live is not None and comparison is None and evaluation.facts["golden"] is not None
-    upgrade = comparison is not None and _is_upgrade(start, comparison)
+    uncompared = live is not None and comparison is None and (upgrade or evaluation.facts["golden"] is not None)
     gates = demands(run.collection, metrics, upgrade)
     judged = judge(gates, metrics, before, against, uncompared=uncompared)
     return judged.allowing_undecided() if start and "undecided" in start.allowed else judged
 
 
-def _is_upgrade(start: Start | None, comparison: Manifest) -> bool:
-    """Whether the run has settings of its own (see slipway.checkpoint.Start) that differ from what is live."""
-    encoders, specs = comparison.facts["encoders"], comparison.facts["specs"]
-    other_space = encoders["candidate"]["fingerprint"] != encoders["live"]["fingerprint"]
-    return bool(start and start.settings) and (other_space or specs["candidate"] != specs["live"])
+def _is_upgrade(run: Run, start: Start | None, live: Mapping[str, Any]) -> bool:
+    """Whether the run has settings of its own (see slipway.checkpoint.Start) that differ from what is live.
+
+    `live` holds the facts of the live release.
+    """
+    if start is None or not start.settings:
+        return False
+    index = run.collection.index.model_dump(mode="json")
+    return bool(live["encoder"] != start.encoder or live.get(agreement.INDEX, index) != index)

@@ -99,7 +99,9 @@ class _Judging:
     def judge(self, metric: str, gate: Gate) -> GateResult:
         value, kind = self.metrics.get(metric), kind_of(metric)
         if value is None:
-            return GateResult(metric, None, False, f"{metric} was not measured, so it cannot pass", kind=kind)
+            undecided = self.uncompared and gate.min is None and gate.max is None  # nothing but a loss was to be judged
+            reason = f"{metric} was not measured, so it cannot pass"
+            return GateResult(metric, None, False, reason, undecided, kind)
         said: dict[Outcome, list[str]] = {outcome: [] for outcome in Outcome}
         for outcome, sentence in self._clauses(metric, gate, value):
             said[outcome].append(sentence)
