@@ -56,6 +56,8 @@ def guarded(as_json: bool) -> Iterator[JsonOutput]:
     except SlipwayError as error:
         output.error(error)
         sys.exit(error.exit_status)
+    except BrokenPipeError:  # whoever read the output has seen enough; click ends the command without a word
+        raise
     except Exception as error:
         traceback.print_exc()
         output.error(error)

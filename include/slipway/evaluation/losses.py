@@ -20,6 +20,10 @@ from slipway.evaluation.bootstrap import intervals
 from slipway.evaluation.signs import signed
 
 DIGITS = 6  # of a measured number after the point
+TOO_FEW = (
+    "undecided, too few golden queries to tell: add some, or allow it (a night by --allow-undecided, an upgrade by an "
+    "approval with a comment)"
+)
 
 
 class Outcome(Enum):
@@ -173,7 +177,7 @@ def _says(outcome: Outcome, found: Difference, floor: float) -> str:
     if outcome is Outcome.FAIL:
         return "worse"
     if outcome is Outcome.UNDECIDED:
-        return "undecided, too few golden queries to tell; add some, or run again with --allow-undecided"
+        return TOO_FEW
     if abs(found.difference) <= floor:
         return f"no win and no loss, as building the same index again changes up to {floor:.3g}"
     return "better" if found.low is not None and found.low > floor else "not worse"

@@ -57,7 +57,7 @@ def test_a_certain_loss_fails_and_says_how_large_it_is() -> None:
 def test_what_cannot_be_told_is_undecided_and_says_what_to_do() -> None:
     found = judged(against(UNCLEAR))
     assert (found.passed, found.undecided) == (False, True)
-    assert "undecided, too few golden queries to tell; add some, or run again with --allow-undecided" in found.reason
+    assert "undecided, too few golden queries to tell: add some, or allow it" in found.reason
 
 
 @pytest.mark.parametrize(("values", "says"), [(WIN, "better"), ([0.0] * 50, "no win and no loss")])
