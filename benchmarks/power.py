@@ -140,7 +140,7 @@ class Population:
 
 def measure(asked: argparse.Namespace) -> dict[str, Any]:
     """Make the pairs, judge them, print what was seen, and return the last line."""
-    from benchmarks.static_model import static_model
+    from slipway_demo.static import static_model
 
     judging, margin = Judging(resamples=asked.resamples), Reindex().margin
     with tempfile.TemporaryDirectory(prefix="slipway-power-") as folder:
@@ -199,5 +199,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for benchmarks.static_model
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for slipway_demo.static
     main()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.static_model import static_model
 
 from slipway.chunking import chunk_hash
 from slipway.config import Encoder
@@ -16,6 +15,7 @@ from slipway.drift.of_texts import UNTOLD, texts
 from slipway.drift.of_vectors import moved, sound
 from slipway.encoders import load_encoder
 from slipway.encoders.base import TextEncoder
+from slipway_demo.static import static_model
 from tests.support.releases import Vectors
 
 COUNT, RESAMPLES = 1_200, 20
