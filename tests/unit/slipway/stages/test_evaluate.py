@@ -106,10 +106,11 @@ def test_the_sweep_goes_up_the_ladder_and_leaves_the_chosen_rung_set(run: Run, t
     candidate = index(run, embedded(run, [f"text {number}" for number in range(2_000)]))
     evaluation = evaluate(run, candidate)
     rungs = evaluation.facts["sweep"]
-    assert [one["parameters"]["nprobe"] for one in rungs] == [2, 4, 8]  # 16, all lists, would find no more
-    recalls = [one["recall_at_10"] for one in rungs]
-    assert recalls == sorted(recalls)
-    assert recalls[0] == evaluation.facts["metrics"]["recall_at_10"] < 0.999 <= recalls[-1]
+    assert [one["parameters"]["nprobe"] for one in rungs] == [2, 4, 8, 16][: len(rungs)]
+    *before, last = [one["recall_at_10"] for one in rungs]
+    assert before == sorted(before)
+    assert before[0] == evaluation.facts["metrics"]["recall_at_10"]
+    assert max(before) < 0.999 <= last  # dearer rungs would find no more
     assert all(0 < one["p50_ms"] <= one["p95_ms"] for one in rungs)
     smoke = read(run, evaluation, artifact.SMOKE)
     files = {one.name: fetch(run.store, one, run.scratch / "check") for one in candidate.objects}
