@@ -17,7 +17,7 @@ from slipway_airflow.steps import WAITING_RETRIES
 def reindex(collection: Collection) -> DAG:
     """The table of contents of a campaign. What each task does, and what to do when it is red, stands in its page."""
     with reindex_dag(collection) as dag:
-        planned = campaign.preflight()
+        planned = campaign.preflight.override(retries=WAITING_RETRIES, **STEADY)()
         tried = campaign.sample()
         shards = campaign.shards()
         vectors = campaign.embed.override(pool=embed_pool(collection)).expand(shard=shards)

@@ -6,6 +6,7 @@
   runs/<run_id>/plan/                  its frozen embedding plan
   runs/<run_id>/sample/                of a reindex campaign: how its encoder did on a sample
   runs/<run_id>/built-<fingerprint>/   of a reindex campaign: what it built, to be removed if it is refused
+  runs/<run_id>/question               of a reindex campaign: a digest of the verdict that a person was asked about
   runs/<run_id>/result.json            what it did, for people and scripts
   documents/<fingerprint>/             clean documents and rejected rows of one source's reading
   snapshots/<fingerprint>/             the whole collection at one moment
@@ -82,6 +83,11 @@ def sample(run_id: str) -> str:
 def built(run_id: str, fingerprint: str) -> str:
     """Place of a reindex campaign's note on a candidate that it built."""
     return f"{RUNS}{run_id}/built-{fingerprint}"
+
+
+def question(run_id: str) -> str:
+    """Key of the digest of the verdict that a reindex campaign asked a person about first."""
+    return f"{RUNS}{run_id}/question"
 
 
 def result(run_id: str) -> str:

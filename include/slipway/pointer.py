@@ -34,6 +34,7 @@ _FIRST_SCHEMA = 1  # without shift, retired and the candidates of what was withd
 COLOURS = ("blue", "green")
 _BUILT = re.compile(r"\d{8}T\d{6}-")
 ACTIONS = ("release", "shift", "take back", "rollback", "retire", "restore")
+APPROVAL = "approval"  # among what a change was allowed: its candidate was approved, as decisions/ tells of its run
 _log = logging.getLogger("slipway.pointer")
 
 
@@ -77,10 +78,9 @@ class Withdrawn:
 class Change:
     """Who changed serving.json, why, from which run, and what it did: one of `ACTIONS`.
 
-    `allowed` names what the run was told to do although a breaker or a budget forbade it, such as "deletes".
+    `allowed` names what the run was told to do although a breaker, a budget or a gate forbade it, such as "deletes".
     `from_release` was live before; `to_release` is live after or, in a shift, on trial; `withdrew` names the releases
-    that it withdrew. The swap fills these three in. `approval` is what a person said to it, where one was asked
-    (slipway.decisions.Approval).
+    that it withdrew. The swap fills these three in.
     """
 
     action: str
@@ -91,7 +91,6 @@ class Change:
     from_release: str | None = None
     to_release: str | None = None
     withdrew: tuple[str, ...] = ()
-    approval: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +205,8 @@ class Serving:
         return replace(self, withdrawn={name: one for name, one in self.withdrawn.items() if name != release_id})
 
     def to_json(self) -> bytes:
-        """The state as it is stored. A change that nobody was asked about says nothing of it, as in older versions."""
-        body = asdict(self)
-        if body["changed"] and body["changed"]["approval"] is None:
-            del body["changed"]["approval"]
-        return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False).encode()
+        """The state as it is stored."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False).encode()
 
     @classmethod
     def from_json(cls, body: bytes) -> Serving:

@@ -15,6 +15,7 @@ from airflow.sdk.configuration import conf
 
 from slipway_airflow import asking
 from slipway_airflow.campaign import judged_of, open_campaign
+from slipway_airflow.question import check_question
 from slipway_airflow.runs import collection_of
 from slipway_airflow.steps import RETRIES, told_failures
 
@@ -40,9 +41,10 @@ class Approve(HITLOperator):
     **Not asked** when the run was started without *Ask for approval*: it passes with its gates, or is refused by them.
 
     **Red?** `NotApproved`: a person rejected it, nobody answered in time, or its gates did and nobody was to be asked;
-    the log says which, with the intervals. Nothing was released, and the candidate is cleared up: to ask again, clear
-    `build` and all after it, which costs no embedding. `InputError`: an approval that may not be taken as it is; the
-    candidate is still there. Clear this task to be asked again.
+    the log says which, with the intervals. Nothing was released, and the candidate is cleared up: to ask again, start a
+    new run, which embeds nothing again. `InputError`: an approval that may not be taken as it is; the candidate is
+    still there: clear this task to be asked again. Or the run has asked before about another verdict, which Airflow
+    would show again: start a new run.
     """
 
     template_fields = ("judged",)
@@ -69,6 +71,8 @@ class Approve(HITLOperator):
         with told_failures(ti):
             if not context["params"]["approval"]:
                 return self._decided(None)
+            with open_campaign(lease=False) as run:
+                check_question(run, self.judged)
             self.subject = asking.subject(collection_of(ti.dag_id), self.judged)
             self.body = asking.body(self.judged, report_address(ti.dag_id, ti.run_id), self.hours)
         return super().execute(context)  # type: ignore[no-any-return]  # raises what parks the task
@@ -104,6 +108,8 @@ class Approve(HITLOperator):
         from slipway.errors import InputError, NotApproved
 
         with open_campaign(lease=False) as run:
+            if answer is not None:
+                check_question(run, self.judged)  # `judge` may have been cleared alone while this waited
             judged = judged_of(run, self.judged)
             if answer is not None and answer.approved:
                 try:

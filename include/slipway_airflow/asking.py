@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+MARKUP = re.compile(r"([\\`*_~|!&\[\]()])")
 OUTCOMES = {
     "pass": "passed every gate",
     "undecided": "could not be judged with certainty",
@@ -57,7 +59,10 @@ def _verdict(judged: Mapping[str, Any]) -> str:
 
 
 def _gates(gates: Sequence[Mapping[str, Any]]) -> str:
-    rows = [(gate["metric"], gate.get("kind", ""), MARKS[_word(gate)], gate["reason"]) for gate in gates]
+    rows = [
+        (_cell(gate["metric"]), _cell(gate.get("kind", "")), MARKS[_word(gate)], _cell(gate["reason"]))
+        for gate in gates
+    ]
     return _table(("gate", "judges", "result", "why"), rows)
 
 
@@ -65,7 +70,7 @@ def _intervals(judged: Mapping[str, Any]) -> str:
     """Candidate and live side by side on the same golden queries."""
     compared = judged["comparison"]
     rows = [
-        (name, *(_number(one[key]) for key in ("candidate", "live")), _signed(one["difference"]), _between(one))
+        (_cell(name), *(_number(one[key]) for key in ("candidate", "live")), _signed(one["difference"]), _between(one))
         for name, one in compared.get("metrics", {}).items()
     ]
     if not rows:
@@ -106,9 +111,9 @@ def _between(one: Mapping[str, Any]) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(text: str) -> str:
-    """A text that ends no cell and begins no tag: reasons may quote a golden query."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """A text as it is read, without any markup, link or image of its own: reasons may quote a golden query."""
+    return " ".join(MARKUP.sub(r"\\\1", text).replace("<", "&lt;").splitlines())

@@ -23,6 +23,7 @@ from slipway_airflow.tasks import shard_label
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from slipway.decisions import Approval
     from slipway.manifest import Manifest
     from slipway.reindex import Asked, Built, Judged
     from slipway.run import Run
@@ -177,6 +178,7 @@ def judge(built: Mapping[str, str | None]) -> dict[str, Any]:
     compared = made.comparison.facts if made.comparison else {}
     return {
         "outcome": judged.verdict.outcome,
+        "candidate": built["candidate"],
         "gates": judged.verdict.as_json(),
         "report": judged.report.place if judged.report else None,
         "metrics": dict(made.evaluation.facts["metrics"]),
@@ -194,18 +196,16 @@ def release(planned: Mapping[str, Any], approval: Mapping[str, Any]) -> dict[str
 
     **Up for retry?** `RunInProgress`: a night is at work; this waits for it, for hours if it must.
 
-    **Red?** `GateRefused`: after the catch-up a gate fails that had passed, so the approval does not hold: clear
-    `build` and all after it, and decide again. `ReleaseRefused`: the artifact is not whole, readers took it back
+    **Red?** `GateRefused`: after the catch-up a gate fails that had passed, so the approval does not hold: start a new
+    run, and decide again; nothing is embedded again. `ReleaseRefused`: the artifact is not whole, readers took it back
     during a shift, or another vector space is live than was compared; the log says which. The live release serves on.
     """
     from slipway import reindex
-    from slipway.decisions import Approval
     from slipway_airflow.assets import release_asset, release_facts
 
     context = get_current_context()
-    given = Approval(**{**approval, "overrode": tuple(approval["overrode"])})
     with open_campaign() as run:
-        done = reindex.release(run, reindex.asked_of(run), given, planned["generation"])
+        done = reindex.release(run, reindex.asked_of(run), approval_of(approval), planned["generation"])
         asset = release_asset(run.collection.name)
     context["ti"].xcom_push("released", asdict(done))
     if not done.released:
@@ -251,6 +251,13 @@ def judged_of(run: Run, told: Mapping[str, Any]) -> Judged:
 
     report = load(run.store, told["report"]) if told["report"] else None
     return Judged(Verdict(tuple(GateResult(**one) for one in told["gates"])), report)
+
+
+def approval_of(given: Mapping[str, Any]) -> Approval:
+    """What `approve` returned, as `slipway.decisions` has it: an XCom may hold a list where that has a tuple."""
+    from slipway.decisions import Approval
+
+    return Approval(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
 def _asked(context: Context) -> Asked:

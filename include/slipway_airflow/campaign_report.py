@@ -68,7 +68,7 @@ def _built(run: Run, left: Left) -> dict[str, Any]:
     """What was embedded and built, and the verdict on it, as a night's result tells it."""
     from slipway import result
     from slipway.evaluation.gates import GateResult, Verdict
-    from slipway.manifest import load
+    from slipway.manifest import find
     from slipway.planned import find_plan
     from slipway.result import Steps
     from slipway.stages.embed import Embedded
@@ -76,10 +76,12 @@ def _built(run: Run, left: Left) -> dict[str, Any]:
     places, judged = left.one("build"), left.one("judge")
     steps = Steps(plan=find_plan(run.store, run.run_id), embedded=[Embedded(**one) for one in left.many("embed")])
     if places:
-        steps.candidate, steps.evaluation = (load(run.store, places[part]) for part in ("candidate", "evaluation"))
+        # None where an earlier attempt of the report has cleared up what was refused
+        steps.candidate, steps.evaluation = (find(run.store, places[part]) for part in ("candidate", "evaluation"))
     if judged:
         steps.verdict = Verdict(tuple(GateResult(**one) for one in judged["gates"]))
     made = {name: value for name, value in result.assemble(run, steps).items() if name not in _OWN}
     if judged:
+        made = {"metrics": judged["metrics"]} | made
         made |= {"comparison": judged["comparison"], "report": judged["report"], "verdict": _WORDS[judged["outcome"]]}
     return made

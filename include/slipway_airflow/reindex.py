@@ -32,7 +32,8 @@ read: it builds from what the newest night left, and catches up with the nights 
 | `report` | writes `runs/<run>/result.json`, gives the lease back, clears up what was refused or rejected |
 
 **Clearing a red task and letting it run again is always safe**, and so is a new run with the same encoder: what is
-embedded is found again, whatever happened. One upgrade of a collection runs at a time.
+embedded is found again, whatever happened. But one run asks about one verdict only: what has to be judged anew once a
+person was asked, needs a new run. One upgrade of a collection runs at a time.
 
 **To answer:** *Required Actions* of the run, or of the navigation; the run's page *Report* shows what is decided on.
 Whoever may edit the DAG's runs in Airflow may answer. No answer in time is a rejection.

@@ -16,6 +16,7 @@ STAGES = (
     "preflight", "extract", "clean", "snapshot", "compare", "chunk",
     "plan", "embed", "index", "reconcile", "evaluate", "side_by_side", "drift", "gate", "release",
 )  # fmt: skip
+DID_NOT_RUN = (None, "upstream_failed", "removed")
 KILLED = "ended without a word: out of memory, killed, or marked as failed; see the task's log"
 
 
@@ -43,18 +44,21 @@ def write_report(run: Run, ti: Any, reason: str) -> None:
 
 
 class Left:
-    """The XComs of this run's tasks; those of tasks that did not run are missing, which is no error."""
+    """The XComs of this run's tasks; those of tasks that did not run are missing, which is no error.
+
+    A task drops its XComs when it starts, not when it is cleared: where it did not start again since, they tell of an
+    attempt that counts no more, and are missing too.
+    """
 
     def __init__(self, ti: Any) -> None:
         self._ti = ti
-        self._states: dict[str, str] = ti.get_task_states(ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        self._states: dict[str, str | None] = ti.get_task_states(ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
 
     def errors(self, task: str) -> list[str]:
         """Why the task failed, once for each of its mapped instances that did."""
-        said = self.many(task, FAILURE)
-        # mapped instances are called task_0, task_1, …
-        failed = [name for name, state in self._states.items() if state == "failed" and _base(name) == task]
-        return said + [KILLED] * (len(failed) - len(said))
+        failed = self._states_of(task).count("failed")
+        said = self.many(task, FAILURE)[:failed]
+        return said + [KILLED] * (failed - len(said))
 
     def one(self, task: str, key: str = "return_value") -> Any:
         """The value that the task left under `key`, or None."""
@@ -62,7 +66,14 @@ class Left:
 
     def many(self, task: str, key: str = "return_value") -> list[Any]:
         """The values that the task's mapped instances left under `key`."""
+        states = self._states_of(task)
+        if states and all(state in DID_NOT_RUN for state in states):
+            return []
         return [value for value in self._ti.xcom_pull(task_ids=[task], key=key) or [] if value is not None]
+
+    def _states_of(self, task: str) -> list[str | None]:
+        """The states of the task, or of its mapped instances, which are called task_0, task_1, …"""
+        return [state for name, state in self._states.items() if _base(name) == task]
 
 
 def _base(name: str) -> str:

@@ -21,7 +21,8 @@ from slipway.cli.show_reindex import approval
 def audit(collection: str, collections: str | None, store: str | None, last: int, as_json: bool) -> None:
     """Say who changed what serves of COLLECTION, when, why, from which run, and from which release to which.
 
-    Each change of serving.json is a record that is written once, and so is each rejection of a candidate by a person.
+    Each change of serving.json is a record that is written once, and so is each decision of a person on a candidate:
+    an approval stands below the change that was made by it.
     Oldest first. A record that cannot be read is told with its generation and why.
     """
     with guarded(as_json) as output:
@@ -30,9 +31,22 @@ def audit(collection: str, collections: str | None, store: str | None, last: int
         from slipway.storage import open_store
 
         objects = open_store(collection_url(collection, collections, store))
-        changes = audit_trail(objects, last)
-        rejected = [one for one in decisions.all(objects) if not one["approved"]][-last:]
+        decided = decisions.all(objects)
+        changes = [_with_approval(change, decided) for change in audit_trail(objects, last)]
+        rejected = [one for one in decided if not one["approved"]][-last:]
         output.write({"collection": collection, "changes": changes, "rejections": rejected}, trail)
+
+
+def _with_approval(change: dict[str, Any], decided: list[dict[str, Any]]) -> dict[str, Any]:
+    """The change with, as `approval`, the decision that it was made by, where it was made by one."""
+    from slipway.pointer import APPROVAL
+
+    made = change.get("changed") or {}
+    if APPROVAL not in made.get("allowed", ()):
+        return change
+    given = [one for one in decided if one["approved"] and one["run_id"] == made["run_id"]]
+    before = [one for one in given if one["at"] <= change["at"]] or given[:1]  # clocks of two machines may differ
+    return change | {"approval": before[-1] if before else None}
 
 
 def trail(found: dict[str, Any]) -> str:
@@ -63,7 +77,7 @@ def _line(change: dict[str, Any]) -> str:
     share = f" at {change['shift']['percent']} %" if change.get("shift") else ""
     run = f", run {made['run_id']}" if made.get("run_id") else ""
     allowed = f", allowed {', '.join(made['allowed'])}" if made.get("allowed") else ""
-    asked = f"\n        {approval(made['approval'])}" if made.get("approval") else ""
+    asked = f"\n        {approval(change['approval'])}" if change.get("approval") else ""
     return (
         f"{change['generation']:>6}  {change['at']}  {made.get('action', '?')}{share}: {left} → {reached}\n"
         f"        by {made.get('who', '?')}{run}{allowed}: {made.get('why', '?')}{asked}"

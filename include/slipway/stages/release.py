@@ -17,7 +17,7 @@ from slipway.evaluation.approval import not_covered
 from slipway.evaluation.gates import Verdict
 from slipway.index import artifact
 from slipway.manifest import Draft, Manifest, find, fingerprint
-from slipway.pointer import Change, Serving, Slot, read_serving, swap_serving
+from slipway.pointer import APPROVAL, Change, Serving, Slot, read_serving, swap_serving
 from slipway.rollout import SHIFT, TAKE_BACK, Offer, Pace, Rollout, Step, check_same
 from slipway.run import Run
 from slipway.serving.loading import load_release, manifest_key, read_manifest_body
@@ -58,7 +58,7 @@ def release(
 
     `generation` is serving.json's when the run began: if it has moved on since, other than by this run, this run is
     stale and refused. What the run was allowed (see slipway.checkpoint) is kept in the audit trail with `who` and
-    `why`, and so is an `approval`, which also covers the undecided gates and those that it overrode. `pace` is the time
+    `why`, and so is what an `approval` lets pass: the undecided gates and those that it overrode. `pace` is the time
     that a gradual shift goes by. What the `comparison` with the live release measured of noise is kept in the release,
     for later ones to be judged by. Nothing happens when the candidate is what is live already.
     Raises `GateRefused` and `ReleaseRefused`.
@@ -82,10 +82,23 @@ def release(
         signing.sign(run.store, release_id, body, key)
     offer = Offer(release_id, hashlib.sha256(body).hexdigest(), candidate.place)
     _read_back(run, release_id, offer.manifest_sha256, key.trusted if key else None)
-    start = checkpoint.started(run)
-    asked = approval.as_json() if approval else None
-    change = Change(RELEASE, who, why, run.run_id, start.allowed if start else (), approval=asked)
+    change = Change(RELEASE, who, why, run.run_id, _allowed(run, verdict, approval))
     return _launch(run, offer, change, serving, pace)
+
+
+def _allowed(run: Run, verdict: Verdict, approval: Approval | None) -> tuple[str, ...]:
+    """What the run was told to do although something forbade it; who approved it stands in the store's decisions/.
+
+    Words, and not an object: readers of the version before take serving.json for damaged when it has another field.
+    """
+    start = checkpoint.started(run)
+    allowed = start.allowed if start else ()
+    if approval is None:
+        return allowed
+    unsure = [gate.metric for gate in verdict.gates if gate.undecided and not gate.passed]
+    overrode = [f"override of {name}" for name in approval.overrode]
+    undecided = [f"undecided {name}" for name in unsure if name not in approval.overrode]
+    return (*allowed, APPROVAL, *overrode, *undecided)
 
 
 def _launch(run: Run, offer: Offer, change: Change, begun: Serving, pace: Pace | None) -> Released:

@@ -288,6 +288,19 @@ def test_the_state_those_are_made_of_is_sound() -> None:
     assert Serving.from_json(json.dumps(stored()).encode()).generation == 3
 
 
+def test_a_state_has_the_fields_that_readers_of_the_version_before_know() -> None:
+    """They take a state with any other for damaged; one that must be added needs another schema."""
+    written = json.loads(promote(MemoryStore(), "r1").to_json())
+    assert written["schema"] == 2
+    assert written.keys() == {
+        *("schema", "generation", "live", "slots", "shift", "withdrawn", "retired", "changed", "at", "nonce")
+    }
+    assert written["changed"].keys() == {
+        *("action", "who", "why", "run_id", "allowed", "from_release", "to_release", "withdrew")
+    }
+    assert written["slots"]["blue"].keys() == {"release_id", "manifest_sha256", "since", "candidate"}
+
+
 def test_the_first_schema_is_still_read() -> None:
     """Of before shifts: no shift, and a reason for each withdrawn release."""
     old = stored(schema=1, withdrawn={"r0": "bad"})

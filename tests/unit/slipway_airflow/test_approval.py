@@ -1,5 +1,6 @@
 """The task that asks a person: what it puts to them, which answers it takes, and what it keeps of them."""
 
+import json
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -9,9 +10,11 @@ from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 
 from slipway import checkpoint, decisions
 from slipway.checkpoint import Start
+from slipway.decisions import Approval
 from slipway.reindex.asking import CAMPAIGN, Asked, Campaign
 from slipway_airflow import approval
 from slipway_airflow.approval import Approve
+from slipway_airflow.campaign import approval_of
 from slipway_airflow.steps import FAILURE
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import a_run
@@ -90,11 +93,56 @@ def test_a_person_is_asked_with_the_verdict_the_gates_and_the_reports_address(ca
         task("fail", hours=5).execute(context())
     assert parked.value.timeout.total_seconds() == 5 * 3600
     assert put["subject"] == "pydocs: release the new index? It failed its gates"
-    assert FAILED["reason"] in put["body"]
+    assert r"ndcg\_at\_10: −0.1 \(−0.12 to −0.08\)" in put["body"]
     assert "/slipway/dags/pydocs__reindex/runs/manual__2026-11-21T02%3A15%3A00%2B00%3A00/report" in put["body"]
     assert (put["options"], put["defaults"]) == (["Approve", "Reject"], ["Reject"])
     assert list(put["params"]) == ["comment", "override"]
     assert put["params"]["comment"]["value"] == ""
+
+
+@pytest.fixture
+def questions(monkeypatch):
+    """What was put to Airflow."""
+    put = []
+    monkeypatch.setattr(
+        "airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **given: put.append(given["subject"])
+    )
+    return put
+
+
+def test_the_same_question_is_put_again_after_an_answer_that_lacked_words(campaign, questions):
+    campaign(True)
+    for _ in range(2):
+        with pytest.raises(TaskAwaitingInput):
+            task("fail").execute(context())
+    assert len(questions) == 2
+
+
+def test_no_other_question_is_put_in_a_run_as_airflow_would_show_the_first(campaign, questions):
+    campaign(True)
+    with pytest.raises(TaskAwaitingInput):
+        task("pass").execute(context())
+    again = context()
+    with pytest.raises(AirflowFailException, match=r"InputError: this run has asked before .* start a new run"):
+        task("fail").execute(again)
+    assert len(questions) == 1
+    assert again["ti"].pushed[FAILURE].startswith("InputError")
+
+
+def test_an_answer_to_another_question_is_not_taken(campaign, questions):
+    run = campaign(True)
+    with pytest.raises(TaskAwaitingInput):
+        task("pass").execute(context())
+    for chosen in ("Approve", "Reject"):
+        with pytest.raises(AirflowFailException, match="InputError: this run has asked before"):
+            task("undecided").execute_complete(context(), answered(chosen, comment="fine"))
+    assert kept(run) == []
+
+
+def test_an_approval_is_the_same_after_its_way_through_json():
+    given = Approval(True, "ann", "fine", "2026-11-21T10:00:00+00:00", "fail", ("ndcg_at_10", "p95_ms"))
+    assert approval_of(json.loads(json.dumps(given.as_json()))) == given
+    assert approval_of(given.as_json()) == given
 
 
 def test_what_passed_needs_an_approval_and_no_words(campaign):

@@ -1,5 +1,6 @@
 """What the person who approves an upgrade is shown."""
 
+import re
 from typing import Any
 
 import pytest
@@ -36,8 +37,8 @@ def test_without_a_comparison_the_headline_names_no_encoder() -> None:
 
 def test_the_page_has_each_gate_with_its_reason_and_names_what_must_be_overridden() -> None:
     said = asking.body(judged("fail"), "/slipway/report", 72)
-    assert "| ndcg_at_10 | relevance | **FAIL** | nDCG \\| fell |" in said
-    assert "| p95_ms | cost | undecided | unsure |" in said
+    assert r"| ndcg\_at\_10 | relevance | **FAIL** | nDCG \| fell |" in said
+    assert r"| p95\_ms | cost | undecided | unsure |" in said
     assert "the name of each gate that failed: `ndcg_at_10`." in said
     assert "(/slipway/report)" in said
     assert "within 72 hours" in said
@@ -56,9 +57,9 @@ def test_the_page_has_the_intervals_of_the_comparison() -> None:
     near = {"overlap_at_10": 0.42, "rank_biased_overlap": 0.4, "changed_share": 0.9}
     said = asking.body(judged("undecided", metrics=metrics, neighbours=near), "/r", 1.5)
     assert "the same 164 golden queries" in said
-    assert "| ndcg_at_10 | 0.5000 | 0.4000 | +0.1000 | +0.0500 to +0.1500 |" in said
-    assert "| mrr_at_10 | 0.5000 | 0.6000 | -0.1000 | too few queries |" in said
-    assert "| recall_at_10 | 0.9900 | not measured |" in said
+    assert r"| ndcg\_at\_10 | 0.5000 | 0.4000 | +0.1000 | +0.0500 to +0.1500 |" in said
+    assert r"| mrr\_at\_10 | 0.5000 | 0.6000 | -0.1000 | too few queries |" in said
+    assert r"| recall\_at\_10 | 0.9900 | not measured |" in said
     assert "90% find other documents" in said
     assert "needs a comment" in said
 
@@ -68,3 +69,24 @@ def test_what_is_quoted_is_no_markup() -> None:
     said = asking.body(judged("fail", [gate]), "/r", 72)
     assert "<script" not in said
     assert "x&lt;/script>" in said.replace("&lt;script>", "")
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        "[all is well](https://example.org)",
+        "![seen](https://example.org/pixel.png)",
+        "**approve** _now_ ~~never~~ `x`",
+        "&lt;b&gt;",
+        r"\[all is well\](https://example.org)",
+        "a | b",
+    ],
+)
+def test_what_is_quoted_is_shown_as_it_was_written(quoted: str) -> None:
+    gate = {"metric": "must_find_rate", "value": 0.0, "passed": False, "reason": quoted}
+    said = asking.body(judged("fail", [gate]), "/r", 72)
+    assert quoted not in said
+    row = next(line for line in said.splitlines() if line.startswith(r"| must\_find"))
+    shown = re.split(r"(?<!\\) \| ", row.removesuffix(" |"))[-1]
+    assert re.sub(r"\\([^A-Za-z0-9])", r"\1", shown) == quoted
+    assert not re.search(r"(?<!\\)(?:\\\\)*[\[\]()!&*_`~|]", shown.removeprefix("| "))

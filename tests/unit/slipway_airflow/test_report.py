@@ -67,6 +67,14 @@ def test_a_run_that_did_not_begin_has_a_result_too(run):
     assert not {"allowed", "sources", "plan"} & made.keys()
 
 
+def test_what_an_earlier_attempt_left_is_not_told_of_a_task_that_did_not_run_again(run):
+    stale = {("gate", "failure"): ["GateRefused: no"], ("gate", "seconds"): [4.0], ("index", "failure"): ["no disk"]}
+    made = gather_all(run, stale, index="failed", gate="upstream_failed")
+    assert made["failed"] == [{"task": "index", "error": "no disk"}]
+    assert "gate" not in made["seconds"]
+    assert gather_all(run, stale, index="success", gate=None).get("failed") is None
+
+
 def test_a_plan_over_its_budget_is_told_although_its_task_failed(run):
     counts = {"to_embed": 4321, "tokens": 98765, "chunks": 5000, "reused": 679}
     sealed(run, layout.plan(run.run_id), counts, estimate={"minutes": 75}, shards=[], encoder="e")

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from slipway import decisions
 from slipway.cli import main
+from slipway.decisions import Approval
 from slipway.pointer import Change, swap_serving
 from slipway.storage import LocalStore
 
@@ -38,6 +40,26 @@ def test_every_change_is_told_with_who_why_from_and_to(store: LocalStore) -> Non
     ]
     found = json.loads(slipway("--json", "--last", "1").stdout)
     assert [change["changed"]["action"] for change in found["changes"]] == ["take back"]
+
+
+def test_the_approval_that_a_change_was_made_by_stands_below_it(store: LocalStore) -> None:
+    def decided(run_id: str, who: str, at: str, approved: bool = True) -> None:
+        decisions.record(store, run_id, Approval(approved, who, f"says {who}", at, "fail", ("p95_ms",)))
+
+    decided("other", "eve", "2026-01-01T00:00:00+00:00")
+    decided("up", "bob", "2026-01-01T00:00:01+00:00", approved=False)
+    decided("up", "ann", "2026-01-01T00:00:02+00:00")
+    decided("up", "zoe", "2126-01-01T00:00:00+00:00")  # after it
+    allowed = ("approval", "override of p95_ms")
+    swap_serving(store, Change("release", "ada", "better", "up", allowed), lambda now: now.promoted("r1", "s1"))
+    swap_serving(store, Change("release", "ada", "a night", "night"), lambda now: now.promoted("r2", "s2"))
+    told = slipway().stdout.splitlines()
+    (at,) = (number for number, line in enumerate(told) if "nothing → r1" in line)
+    assert told[at + 1].strip() == "by ada, run up, allowed approval, override of p95_ms: better"
+    assert told[at + 2].strip().startswith("approved by ann at 2026-01-01T00:00:02+00:00, the verdict was fail, over")
+    assert "says zoe" not in "\n".join(told[at:])
+    changes = json.loads(slipway("--json").stdout)["changes"]
+    assert [change.get("approval", {}).get("who") for change in changes] == ["ann", None]
 
 
 def test_before_the_first_release_there_is_nothing_to_tell(store: LocalStore) -> None:

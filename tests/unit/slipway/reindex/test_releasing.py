@@ -54,10 +54,10 @@ def test_the_approved_candidate_is_live_with_its_approval_in_the_audit(project: 
     assert (done.released, live_encoder(project)) == (True, "12")
     change = audit_trail(project.store)[-1]["changed"]
     assert (change["why"], change["who"], change["run_id"]) == ("a better model", "tester", "campaign")
-    assert change["approval"]["who"] == "ann"
-    assert change["approval"]["comment"] == "looks right"
+    assert change["allowed"][-1] == "approval"
     (told,) = decisions.all(project.store)
     assert (told["run_id"], told["approved"], told["outcome"]) == ("campaign", True, "pass")
+    assert (told["who"], told["comment"]) == ("ann", "looks right")
     assert lease.read_lease(project.store)[0].state == "free"  # type: ignore[union-attr]
 
 
@@ -109,7 +109,21 @@ def test_a_gate_that_was_overridden_stays_overridden(project: Project) -> None:
         reindex.decide(run, judged, YES)
     approval = reindex.decide(run, judged, Answer(True, "ann", "latency does not matter here", ("p95_ms",)))
     assert reindex.release(run, reindex.asked_of(run), approval, 1).released
-    assert audit_trail(project.store)[-1]["changed"]["approval"]["overrode"] == ["p95_ms"]
+    assert audit_trail(project.store)[-1]["changed"]["allowed"][-2:] == ["approval", "override of p95_ms"]
+
+
+def test_a_gate_that_was_let_pass_undecided_is_named_in_the_audit(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates = [
+        GateResult("ndcg_at_10", 0.4, False, "ndcg_at_10: too few queries to tell", undecided=True),
+        GateResult("mrr_at_10", 0.4, True, "mrr_at_10: undecided, which was allowed", undecided=True),
+    ]
+    unsure = reindex.Judged(Verdict(tuple(gates)))
+    monkeypatch.setattr(releasing, "judge", lambda run, built: unsure)
+    run = begun(project)
+    reindex.release(run, reindex.asked_of(run), reindex.decide(run, unsure, YES), 1)
+    assert audit_trail(project.store)[-1]["changed"]["allowed"][-2:] == ["approval", "undecided ndcg_at_10"]
 
 
 def test_another_space_that_went_live_meanwhile_is_refused(project: Project) -> None:
