@@ -78,6 +78,8 @@ def test_the_approved_candidate_is_live_with_its_approval_in_the_audit(project: 
     assert change["approval"]["comment"] == "looks right"
     (told,) = decisions.all(project.store)
     assert (told["run_id"], told["approved"], told["outcome"]) == ("campaign", True, "pass")
+    assert told["candidate"] == live_release(project).facts["candidate"]
+    assert told["report"] == layout.report("campaign")
     assert lease.read_lease(project.store)[0].state == "free"  # type: ignore[union-attr]
 
 
