@@ -33,8 +33,15 @@ def audit(collection: str, collections: str | None, store: str | None, last: int
         objects = open_store(collection_url(collection, collections, store))
         decided = decisions.all(objects)
         changes = [_with_approval(change, decided) for change in audit_trail(objects, last)]
-        rejected = [one for one in decided if not one["approved"]][-last:]
-        output.write({"collection": collection, "changes": changes, "rejections": rejected}, trail)
+        found = {"changes": changes, "decisions": _led_to_no_change(decided, changes)[-last:]}
+        output.write({"collection": collection, **found, "damaged": decisions.damaged(objects)}, trail)
+
+
+def _led_to_no_change(decided: list[dict[str, Any]], changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rejections, and approvals by which nothing went live, since the first of the changes."""
+    since = changes[0].get("at", "") if changes and changes[0]["generation"] > 1 else ""
+    runs = {(change.get("changed") or {}).get("run_id") for change in changes}
+    return [one for one in decided if one["at"] >= since and not (one["approved"] and one["run_id"] in runs)]
 
 
 def _with_approval(change: dict[str, Any], decided: list[dict[str, Any]]) -> dict[str, Any]:
@@ -50,21 +57,22 @@ def _with_approval(change: dict[str, Any], decided: list[dict[str, Any]]) -> dic
 
 
 def trail(found: dict[str, Any]) -> str:
-    """The changes and the rejections for people, in the order of time: a line each, and its reason below."""
-    rejected = list(found.get("rejections", []))
+    """The changes and the decisions that led to none, for people, in the order of time; then what cannot be read."""
+    decided = list(found.get("decisions", []))
     lines = []
     for change in found["changes"]:
-        while rejected and rejected[0]["at"] < change.get("at", ""):
-            lines.append(_rejection(rejected.pop(0)))
+        while decided and decided[0]["at"] < change.get("at", ""):
+            lines.append(_decision(decided.pop(0)))
         lines.append(_line(change))
-    return (
-        "\n".join(lines + [_rejection(one) for one in rejected]) or f"{found['collection']}: nothing was ever released"
-    )
+    lines += [_decision(one) for one in decided]
+    lines += [f"{'-':>6}  damaged: {one['unreadable']}" for one in found.get("damaged", [])]
+    return "\n".join(lines) or f"{found['collection']}: nothing was ever released"
 
 
-def _rejection(one: dict[str, Any]) -> str:
+def _decision(one: dict[str, Any]) -> str:
+    what = "approved, and not released" if one["approved"] else "rejected"
     return (
-        f"{'-':>6}  {one['at']}  rejected: the candidate of run {one['run_id']}\n"
+        f"{'-':>6}  {one['at']}  {what}: the candidate of run {one['run_id']}\n"
         f"        by {one['who']}, the verdict was {one['outcome']}: {one['comment']}"
     )
 

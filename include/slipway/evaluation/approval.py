@@ -7,9 +7,10 @@ from slipway.evaluation.gates import GateResult, Verdict
 
 
 def not_covered(verdict: Verdict, approval: Approval | None) -> list[GateResult]:
-    """The gates that keep a candidate back: failed ones that were not overridden, undecided ones without an approval.
+    """The gates that keep a candidate back: all that did not pass, but for those that a person has seen.
 
-    A gate that was undecided when it was approved and fails now is not covered, as nobody has seen that.
+    Seen are a failed gate that was overridden, whatever it says now, and one that was undecided and is so again. A gate
+    that passed when it was approved, or was undecided and fails now, is not covered.
     """
     return [gate for gate in verdict.gates if not _may_pass(gate, approval)]
 
@@ -19,4 +20,4 @@ def _may_pass(gate: GateResult, approval: Approval | None) -> bool:
         return True
     if approval is None or not approval.approved:
         return False
-    return gate.metric in approval.overrode or (gate.undecided and approval.outcome != "pass")
+    return gate.metric in approval.overrode or (gate.undecided and gate.metric in approval.undecided)

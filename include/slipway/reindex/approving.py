@@ -42,9 +42,15 @@ def decide(run: Run, judged: Judged, answer: Answer | None) -> Approval:
     except NotApproved as refused:
         said = answer or Answer(False, NOBODY)
         comment = f"{said.comment} ({refused})" if said.comment else str(refused)
-        decisions.record(run.store, run.run_id, _approval(False, said.who, comment, judged.verdict))
+        _record(run, judged, _approval(False, said.who, comment, judged.verdict))
         raise
-    return decisions.record(run.store, run.run_id, approval)
+    return _record(run, judged, approval)
+
+
+def _record(run: Run, judged: Judged, approval: Approval) -> Approval:
+    report = judged.report
+    candidate, place = (report.facts["candidate"], report.place) if report else (None, None)
+    return decisions.record(run.store, run.run_id, approval, candidate, place)
 
 
 def approve_or_refuse(judged: Judged, asked: Asked, answer: Answer | None) -> Approval:
@@ -82,4 +88,6 @@ def _failed(verdict: Verdict) -> set[str]:
 
 
 def _approval(approved: bool, who: str, comment: str, verdict: Verdict) -> Approval:
-    return Approval(approved, who, comment, datetime.now(UTC).isoformat(timespec="seconds"), verdict.outcome)
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    undecided = tuple(gate.metric for gate in verdict.gates if gate.undecided)
+    return Approval(approved, who, comment, at, verdict.outcome, undecided=undecided)

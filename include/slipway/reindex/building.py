@@ -18,7 +18,7 @@ from slipway.run import Run
 from slipway.stages import plan as planning
 from slipway.stages.chunk import chunk
 from slipway.stages.comparison import compare
-from slipway.stages.difference import difference
+from slipway.stages.difference import check_breaker, difference
 from slipway.stages.drift import observe
 from slipway.stages.embed import embed
 from slipway.stages.evaluate import evaluate
@@ -26,6 +26,7 @@ from slipway.stages.index import index
 from slipway.stages.reconcile import reconcile
 
 Confirm = Callable[[], None]
+_NIGHT = "start a nightly run (a campaign allows no such thing; begin it anew after that)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,14 @@ def plan(run: Run) -> Manifest:
     """The campaign's embedding plan: what the newest checkpoint's documents lack in the new space.
 
     As slipway.stages.plan seals it; `numbers` makes a result's "plan" of it. Changes are counted against the live
-    release. A retry gets the plan that the first attempt sealed. Raises `BudgetExceeded` when the estimate passes the
-    hours that were asked for; the plan is sealed before that.
+    release. A retry gets the plan that the first attempt sealed. Raises `BreakerTripped` where the newest documents are
+    not such as a night may release, and `BudgetExceeded` when the estimate passes the hours that were asked for; the
+    plan is sealed before that.
     """
     run = checkpoint.as_started(run)
-    made = find(run.store, layout.plan(run.run_id)) or _plan_anew(run, newest_snapshot(run))
+    snapshot = newest_snapshot(run)
+    changes = _checked_changes(run, snapshot)
+    made = find(run.store, layout.plan(run.run_id)) or planning.plan(_unbounded(run), chunk(run, snapshot), changes)
     _check_budget(run, made, campaign_of(run).asked)
     return made
 
@@ -66,14 +70,16 @@ def build(run: Run, confirm: Confirm = unwatched) -> Built:
     """The candidate of the newest checkpoint's documents in the new space, with all that it is judged by.
 
     Embeds what is missing, in this process: nothing, where the plan's shards are embedded and no night came since. Each
-    part is found again where it is there. `confirm` is called before each part and may raise to stop.
+    part is found again where it is there. `confirm` is called before each part and may raise to stop. Raises
+    `BreakerTripped` where the documents are not such as a night may release.
     """
     run = checkpoint.as_started(run)
     campaign_of(run)
     confirm()
     snapshot = newest_snapshot(run)
+    changes = _checked_changes(run, snapshot)
     chunks = chunk(run, snapshot)
-    embed_missing(run, snapshot, chunks, confirm)
+    _embed_missing(run, snapshot, chunks, changes, confirm)
     confirm()
     candidate = index(run, chunks)
     reconcile(run, snapshot, chunks, candidate)
@@ -86,14 +92,14 @@ def build(run: Run, confirm: Confirm = unwatched) -> Built:
     return built
 
 
-def embed_missing(run: Run, snapshot: Manifest, chunks: Manifest, confirm: Confirm) -> None:
+def _embed_missing(run: Run, snapshot: Manifest, chunks: Manifest, changes: Manifest, confirm: Confirm) -> None:
     """Embed the chunks that have no vector now.
 
     Planned anew each time, under a name of its own: what an earlier plan counted on may have gone since, and what it
     had to embed may be there.
     """
     part = replace(run, run_id=f"{run.run_id}-{snapshot.fingerprint[:8]}-{secrets.token_hex(3)}")
-    missing = planning.plan(_unbounded(part), chunks, difference(run, snapshot, live_snapshot(run)))
+    missing = planning.plan(_unbounded(part), chunks, changes)
     for entry in missing.facts["shards"]:
         confirm()
         embed(part, missing, entry["shard"])
@@ -109,8 +115,11 @@ def newest_snapshot(run: Run) -> Manifest:
     return load(run.store, newest.snapshot)
 
 
-def _plan_anew(run: Run, snapshot: Manifest) -> Manifest:
-    return planning.plan(_unbounded(run), chunk(run, snapshot), difference(run, snapshot, live_snapshot(run)))
+def _checked_changes(run: Run, snapshot: Manifest) -> Manifest:
+    """What the snapshot changes against the live release's: held to the nights' limits, as this may go live."""
+    changes = difference(run, snapshot, live_snapshot(run))
+    check_breaker(run, snapshot, changes, _NIGHT)
+    return changes
 
 
 def _unbounded(run: Run) -> Run:

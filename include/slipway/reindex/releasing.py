@@ -11,6 +11,7 @@ from slipway.evaluation.approval import not_covered
 from slipway.evaluation.gates import Verdict
 from slipway.lease import Holder
 from slipway.pointer import read_serving
+from slipway.reindex import history
 from slipway.reindex.asking import Asked, Campaign, campaign_of
 from slipway.reindex.building import build
 from slipway.reindex.judging import judge
@@ -29,17 +30,19 @@ def release(
     """Take the collection's lease, catch up, judge again, and make the candidate live.
 
     Gates that passed must pass again: an approval covers the gates that it overrode, and no others. `generation` is
-    serving.json's when that was approved; what nights released since is replaced. Raises `RunInProgress` while a night
-    is at work (call again later), `GateRefused`, and `ReleaseRefused`: also where somebody moved the collection to
-    another vector space than the campaign was compared with.
+    serving.json's when that was approved; what nights released since is replaced. A retry gets what an earlier attempt
+    released, also where nights went on from it. Raises `RunInProgress` while a night is at work (call again later),
+    `BreakerTripped`, `GateRefused`, and `ReleaseRefused`: also where somebody rolled back since the approval, or moved
+    the collection to another vector space than the campaign was compared with.
     """
     run = checkpoint.as_started(run)
     campaign = campaign_of(run)
     holder = Holder(run.run_id, asked.who, WHAT, lease.this_process())
     with lease.alone(run.store, holder, take_over=take_over) as hold:
-        if (done := _already(run)) is not None:
+        if (done := history.find_release(run.store, run.run_id, checkpoint.start_of(run).generation)) is not None:
             return done
         end_interrupted(run.store, run.run_id)
+        history.check_none_rolled_back(run.store, generation)
         _check_live(run, campaign)
         built = build(run, hold.confirm)
         verdict = judge(run, built).verdict
@@ -60,15 +63,6 @@ def release(
             approval,
             built.comparison,
         )
-
-
-def _already(run: Run) -> Released | None:
-    """What an earlier attempt of this campaign did, where the last change of serving.json is its release."""
-    now, _ = read_serving(run.store)
-    last, live = now.changed, now.live_release
-    if last is None or live is None or (last.run_id, last.action) != (run.run_id, releasing.RELEASE):
-        return None
-    return Released(True, live.release_id, now.generation, f"live in slot {now.live}")
 
 
 def _check_live(run: Run, campaign: Campaign) -> None:

@@ -16,6 +16,7 @@ from slipway.run import Run
 
 STAGE = "difference"
 SHOWN = 5
+AGAIN = "run again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +49,20 @@ def difference(run: Run, snapshot: Manifest, baseline: Manifest | None) -> Manif
     return manifest.find(run.store, place) or _compare(run, snapshot, baseline, place)
 
 
-def check_breaker(run: Run, snapshot: Manifest, made: Manifest) -> None:
+def check_breaker(run: Run, snapshot: Manifest, made: Manifest, again: str = AGAIN) -> None:
     """Let a difference pass, or raise `BreakerTripped`. What is refused is sealed, so that it can be looked at.
 
     Refused are a snapshot of which more than limits.rejected_share of the rows were turned away (deleted rows and
     repeated texts not counted), and a difference by which more than limits.deleted_share of the live documents would
     vanish or more than limits.changed_share would change; a run may have been allowed the latter two ("deletes",
-    "changes").
+    "changes"). `again` says in the refusal what to run with such an allowance.
     """
     limits = run.collection.limits
     _check_rejected(snapshot, limits)
     allowed = checkpoint.start_of(run).allowed
     tripped = [one for one in _BREAKERS if one.allowance not in allowed and _is_tripped(made, one, limits)]
     if tripped:  # all of them at once: a refusal a night would cost as many nights
-        raise BreakerTripped("\n".join(_refusal(run, made, one, limits) for one in tripped))
+        raise BreakerTripped("\n".join(_refusal(run, made, one, limits, again) for one in tripped))
 
 
 def _compare(run: Run, snapshot: Manifest, baseline: Manifest | None, place: str) -> Manifest:
@@ -108,13 +109,13 @@ def _is_tripped(made: Manifest, breaker: _Breaker, limits: Limits) -> bool:
     return made.counts[breaker.change] > share * made.counts["baseline_documents"]
 
 
-def _refusal(run: Run, made: Manifest, breaker: _Breaker, limits: Limits) -> str:
+def _refusal(run: Run, made: Manifest, breaker: _Breaker, limits: Limits, again: str) -> str:
     number, before = made.counts[breaker.change], made.counts["baseline_documents"]
     first = ", ".join(_first(run, made, breaker.change))
     return (
         f"{number:,} of the {before:,} live documents {breaker.happens} ({number / before:.1%}), more than "
         f"limits.{breaker.field} allows ({getattr(limits, breaker.field):.1%}). The first: {first}; all are in "
-        f"{made.place}. Nothing was released. Look at the source; {breaker.look}, run again with "
+        f"{made.place}. Nothing was released. Look at the source; {breaker.look}, {again} with "
         f"--allow-{breaker.allowance} (or the DAG's parameter allow_{breaker.allowance}); if nights like this are "
         f"normal, raise limits.{breaker.field} in the collection file"
     )

@@ -83,3 +83,23 @@ def test_a_damaged_record_is_told_among_the_others(store: LocalStore) -> None:
     assert "r2 → r3" in result.stdout
     found = json.loads(slipway("--json").stdout)["changes"]
     assert [(one["generation"], "unreadable" in one) for one in found] == [(1, False), (2, True), (3, False)]
+
+
+def test_decisions_that_led_to_no_change_and_damaged_ones_are_told(store: LocalStore) -> None:
+    def decide(run_id: str, approved: bool) -> None:
+        answer = Approval(approved, "ann", f"on {run_id}", "2026-01-31T02:15:00+00:00", "pass")
+        decisions.record(store, run_id, answer)
+
+    decide("run-1", True)
+    decide("run-2", True)
+    decide("run-3", False)
+    store.put("decisions/20260101T000000Z-run-0.json", b"{half")
+    swap_serving(store, Change("release", "ada", "first", "run-1"), lambda now: now.promoted("r1", "s1"))
+    told = slipway()
+    assert told.exit_code == 0
+    lines = told.stdout.splitlines()
+    assert "approved, and not released: the candidate of run run-2" in lines[0]
+    assert "rejected: the candidate of run run-3" in lines[2]
+    assert "release: nothing → r1" in lines[4]
+    assert "damaged: decisions/20260101T000000Z-run-0.json is not a record" in lines[6]
+    assert "of run run-1" not in told.stdout

@@ -7,10 +7,18 @@ import pytest
 
 from slipway import decisions, layout, lease, reindex
 from slipway.decisions import Approval
-from slipway.errors import EncoderError, GateRefused, NotApproved, ReleaseRefused, RunInProgress
+from slipway.errors import (
+    BreakerTripped,
+    CorruptObject,
+    EncoderError,
+    GateRefused,
+    NotApproved,
+    ReleaseRefused,
+    RunInProgress,
+)
 from slipway.evaluation.gates import GateResult, Verdict
 from slipway.lease import Holder
-from slipway.manifest import find, load
+from slipway.manifest import Manifest, find, load
 from slipway.pointer import audit_trail, read_serving
 from slipway.reindex import Answer, releasing
 from slipway.rollback import roll_back
@@ -37,16 +45,28 @@ def begun(project: Project, run_id: str = "campaign", **changes: Any) -> Run:
     return run
 
 
+def approved(run: Run, answer: Answer = YES) -> Approval:
+    return reindex.decide(run, reindex.judge(run, reindex.build(run)), answer)
+
+
+def released(run: Run, approval: Approval, generation: int = 1) -> Released:
+    return reindex.release(run, reindex.asked_of(run), approval, generation)
+
+
 def upgraded(project: Project, run_id: str = "campaign", **changes: Any) -> Released:
     run = begun(project, run_id, **changes)
     approval = reindex.decide(run, reindex.judge(run, reindex.build(run)), YES)
     return reindex.release(run, reindex.asked_of(run), approval, 1)
 
 
-def live_encoder(project: Project) -> str:
+def live_release(project: Project) -> Manifest:
     slot = read_serving(project.store)[0].live_release
     assert slot
-    return str(load(project.store, layout.release(slot.release_id)).facts["dimension"])
+    return load(project.store, layout.release(slot.release_id))
+
+
+def live_encoder(project: Project) -> str:
+    return str(live_release(project).facts["dimension"])
 
 
 def test_the_approved_candidate_is_live_with_its_approval_in_the_audit(project: Project) -> None:
@@ -58,6 +78,8 @@ def test_the_approved_candidate_is_live_with_its_approval_in_the_audit(project: 
     (told,) = decisions.all(project.store)
     assert (told["run_id"], told["approved"], told["outcome"]) == ("campaign", True, "pass")
     assert (told["who"], told["comment"]) == ("ann", "looks right")
+    assert told["candidate"] == live_release(project).facts["candidate"]
+    assert told["report"] == layout.report("campaign")
     assert lease.read_lease(project.store)[0].state == "free"  # type: ignore[union-attr]
 
 
@@ -67,6 +89,73 @@ def test_a_release_that_is_asked_for_again_is_the_same(project: Project) -> None
     approval = Approval(True, "ann", "looks right", "2026-01-01T00:00:00+00:00", "pass")
     assert reindex.release(run, reindex.asked_of(run), approval, 1) == done
     assert read_serving(project.store)[0].generation == done.generation
+
+
+def test_a_release_that_is_asked_for_again_after_a_night_is_told_as_it_was(project: Project) -> None:
+    run = begun(project)
+    approval = approved(run)
+    done = released(run, approval)
+    project.put({**TEXTS, "900": "a paper that came at night"})
+    project.night("night-2")
+    again = released(run, approval)
+    assert (again.released, again.release_id, again.generation) == (True, done.release_id, done.generation)
+    assert read_serving(project.store)[0].generation == done.generation + 1
+
+
+def test_a_retry_does_not_bring_back_an_upgrade_that_was_rolled_back(project: Project) -> None:
+    run = begun(project)
+    approval = approved(run)
+    released(run, approval)
+    roll_back(project.store, "bob", "bad answers")
+    project.put({**TEXTS, "900": "a paper that came at night"})
+    project.night("night-2")
+    with pytest.raises(ReleaseRefused, match=r"at generation 2, and bob rolled back .*generation 3, .*bad answers"):
+        released(run, approval)
+    assert live_encoder(project) == "8"
+    withdrawn = next(iter(read_serving(project.store)[0].withdrawn))
+    roll_back(project.store, "bob", "good after all", withdrawn)
+    assert released(run, approval).release_id == withdrawn
+
+
+def test_a_damaged_record_since_the_beginning_is_told(project: Project) -> None:
+    run = begun(project)
+    approval = approved(run)
+    project.put({**TEXTS, "900": "a paper that came at night"})
+    project.night("night-2")
+    project.put({**TEXTS, "901": "a paper of the night after"})
+    project.night("night-3")
+    project.store.put(layout.audit(2), b"{")
+    with pytest.raises(CorruptObject, match=r"audit/.*2.json"):
+        released(run, approval)
+
+
+@pytest.fixture
+def halved(project: Project) -> Project:
+    """A night was allowed to delete what the source had lost."""
+    golden = {"queries": str(project.folder / "golden.jsonl")}
+    limits = {"deleted_share": 0.1, "changed_share": 1.0}
+    project.write(golden=golden, gates={"recall_at_10": 0.9}, limits=limits)
+    project.put(dict(list(TEXTS.items())[:25]))
+    project.night("night-2", allowed=frozenset({"deletes"}))
+    return project
+
+
+def test_what_a_rollback_during_the_campaign_withdrew_does_not_come_back_by_it(halved: Project) -> None:
+    run = begun(halved)
+    approval = approved(run)
+    roll_back(halved.store, "bob", "the export lost documents")
+    with pytest.raises(ReleaseRefused, match=r"at generation 2, and since then bob rolled back .*lost documents"):
+        released(run, approval, 2)
+    assert live_release(halved).counts["documents"] == len(TEXTS)
+
+
+def test_what_a_night_may_not_delete_a_campaign_may_not_either(halved: Project) -> None:
+    roll_back(halved.store, "bob", "the export lost documents")
+    run = begun(halved)
+    for part in (reindex.plan, reindex.build):
+        with pytest.raises(BreakerTripped, match=r"start a nightly run \(a campaign allows .* with --allow-deletes"):
+            part(run)
+    assert {space for space, _ in halved.embedded} == {OLD}
 
 
 def test_what_nights_changed_since_the_verdict_goes_live_too(project: Project) -> None:
