@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ from slipway.stages.reconcile import reconcile
 from slipway.stages.release import release
 from slipway.stages.snapshot import snapshot
 
+logger = logging.getLogger("slipway")
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -51,7 +54,8 @@ class Options:
 def run_pipeline(run: Run, options: Options, *, take_over: bool = False) -> dict[str, Any]:
     """Run every stage and return the result (see slipway.result), which is kept in the store as well.
 
-    A failed gate is a result, not an error: `released` is false and `reason` says why. `take_over` ends the claim of
+    A failed gate is a result, not an error: `released` is false and `reason` says why. So is a failure of drift or of
+    the report, which decide nothing: `failed` names it. `take_over` ends the claim of
     another run on the collection. Raises `RunInProgress` when another run is at work, and `SlipwayError`, whose
     `result` says how far the run came.
     """
@@ -168,7 +172,7 @@ class _Work:
             steps.evaluation = evaluate(run, steps.candidate)
         with self._timed("side_by_side"):
             steps.comparison = compare(run, steps.candidate, steps.evaluation)
-        with self._timed("drift"):
+        with self._timed("drift"), self._beside("drift"):
             steps.drift = observe(run, steps.snapshot, steps.candidate, steps.comparison)
         with self._timed("gate"):
             steps.verdict = verdict(run, steps.evaluation, steps.comparison)
@@ -178,8 +182,21 @@ class _Work:
                 judged = (steps.candidate, steps.evaluation, steps.verdict)
                 with self._timed("release"):
                     steps.released = release(run, *judged, generation, who, why, comparison=steps.comparison)
+                result.write(run, result.assemble(run, steps))  # what is live has its result, whatever comes after
         finally:
-            steps.report = report_night(run, steps, self.options.why)
+            with self._beside("report"):
+                steps.report = report_night(run, steps, self.options.why)
+
+    @contextmanager
+    def _beside(self, task: str) -> Iterator[None]:
+        """Do what the verdict does not depend on: its failure is logged, told in the result, and stops nothing."""
+        try:
+            yield
+        except Exception as error:
+            logger.exception("%s failed, and the run goes on without it", task)
+            # errors that Slipway does not know are only named: they may quote secrets
+            said = str(error) if isinstance(error, SlipwayError) else "see the log"
+            self.steps.failed = [*self.steps.failed, {"task": task, "error": f"{type(error).__name__}: {said}"}]
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class Steps:
     """What the stages of one run returned, as far as it came. `seconds` is wall time by stage.
 
-    `raw` and `cleaned` hold a manifest a source. `reconciled` is a dataclass of counts.
+    `raw` and `cleaned` hold a manifest a source. `reconciled` is a dataclass of counts. `failed` tells what went wrong
+    beside the way to the release, and did not end the run: {"task", "error"} each.
     """
 
     start: Start | None = None
@@ -45,6 +46,7 @@ class Steps:
     verdict: Verdict | None = None
     released: Released | None = None
     report: Manifest | None = None
+    failed: Sequence[Mapping[str, str]] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -74,6 +76,8 @@ def assemble(run: Run, steps: Steps) -> dict[str, Any]:
         result["nothing_changed"] = not steps.released.released and not result.get("embedded")
     if steps.report:
         result["report"] = steps.report.place
+    if steps.failed:
+        result["failed"] = [dict(one) for one in steps.failed]
     result["seconds"] = {stage: round(seconds, 3) for stage, seconds in steps.seconds.items()}
     return result
 

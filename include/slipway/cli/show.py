@@ -24,7 +24,8 @@ def result(made: dict[str, Any]) -> str:
     lines += [line("drift", said) for said in drifts.sentences(made.get("drift"))] + gates(made)
     state = "released" if made["released"] else "not released"
     lines += ["", line("release", f"{state}: {made.get('release_id') or '-'}  {made.get('reason', '')}".rstrip())]
-    return "\n".join([*lines, *report(made), seconds(made), *shifts.steps(made.get("shift", []))])
+    lines += [*report(made), *_failed(made)]
+    return "\n".join([*lines, seconds(made), *shifts.steps(made.get("shift", []))])
 
 
 def report(made: Mapping[str, Any]) -> list[str]:
@@ -32,6 +33,11 @@ def report(made: Mapping[str, Any]) -> list[str]:
     if not made.get("report"):
         return []
     return [line("report", f"{made['report']}: slipway report {made['collection']} {made['run_id']} --open")]
+
+
+def _failed(made: Mapping[str, Any]) -> list[str]:
+    """What went wrong beside the way to the release."""
+    return [line("FAILED", f"{one['task']}: {one['error']}") for one in made.get("failed", [])]
 
 
 def plan(made: dict[str, Any]) -> str:
