@@ -74,7 +74,9 @@ class Approve(HITLOperator):
             with open_campaign(lease=False) as run:
                 check_question(run, self.judged)
             self.subject = asking.subject(collection_of(ti.dag_id), self.judged)
-            self.body = asking.body(self.judged, report_address(ti.dag_id, ti.run_id), self.hours)
+            self.body = asking.body(
+                self.judged, str(context["params"]["reason"]), report_address(ti.dag_id, ti.run_id), self.hours
+            )
         return super().execute(context)  # type: ignore[no-any-return]  # raises what parks the task
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:

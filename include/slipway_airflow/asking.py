@@ -17,7 +17,8 @@ HOW = {
     "pass": "**Approve** makes it live. A comment is welcome, and needed for nothing.",
     "undecided": "**Approve** needs a comment that says why you are sure, as the measurements are not.",
     "fail": "**Approve** needs a comment, and in *Override* the name of each gate that failed: {failed}. Both are kept "
-    "in the audit trail.",
+    "in the audit trail. Nights are judged by the same gates: change them in the collection file as well, or the next "
+    "night is refused.",
 }
 
 
@@ -33,10 +34,11 @@ def subject(collection: str, judged: Mapping[str, Any]) -> str:
     return f"{collection}: release {made}? It {OUTCOMES[judged['outcome']]}"
 
 
-def body(judged: Mapping[str, Any], report: str, hours: float) -> str:
-    """The page: verdict, gates, intervals, what changed, the report's address, and what an answer needs."""
+def body(judged: Mapping[str, Any], reason: str, report: str, hours: float) -> str:
+    """The page: verdict, reason, gates, intervals, what changed, the report's address, and what an answer needs."""
     parts = [
         _verdict(judged),
+        f"Why it was begun: {_cell(reason)}",
         _gates(judged["gates"]),
         _intervals(judged),
         _changed(judged),
@@ -53,9 +55,9 @@ def _encoder(judged: Mapping[str, Any]) -> str:
 
 
 def _verdict(judged: Mapping[str, Any]) -> str:
-    wrong = [gate["reason"] for gate in judged["gates"] if _word(gate) != "pass"]
+    wrong = [gate["metric"] for gate in judged["gates"] if _word(gate) != "pass"]
     sentence = f"The candidate {OUTCOMES[judged['outcome']]}"
-    return f"{sentence}: {_cell('; '.join(wrong))}." if wrong else f"{sentence}."
+    return f"{sentence}: {_cell(', '.join(wrong))}." if wrong else f"{sentence}."
 
 
 def _gates(gates: Sequence[Mapping[str, Any]]) -> str:

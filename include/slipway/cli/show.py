@@ -287,7 +287,9 @@ def _release(release: dict[str, Any]) -> str:
         for name in ("recall_at_10", "ndcg_at_10")
         if name in release["metrics"]
     )
-    return f"  {state:<10} {release['release_id']}  {release['documents']:,} documents  {release['spec']}  {metrics}"
+    encoder = release.get("encoder_name") or release["encoder"]  # a release of an older version has no name
+    told = f"{release['documents']:,} documents  {encoder}  {release['spec']}  {metrics}"
+    return f"  {state:<10} {release['release_id']}  {told}"
 
 
 def _pin(pin: dict[str, Any] | None) -> list[str]:

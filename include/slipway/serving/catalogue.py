@@ -80,7 +80,7 @@ def _entry(store: ObjectStore, release_id: str, serving: Serving, sizes: Mapping
     return entry | said | {"damaged": damaged}
 
 
-_SAID = ("created_at", "documents", "vectors", "bytes", "spec", "encoder", "metrics", "run_id")
+_SAID = ("created_at", "documents", "vectors", "bytes", "spec", "encoder", "encoder_name", "metrics", "run_id")
 
 
 def _said(manifest: Manifest) -> dict[str, Any]:
@@ -91,7 +91,10 @@ def _said(manifest: Manifest) -> dict[str, Any]:
         return dict(
             zip(
                 _SAID,
-                (str(manifest.created_at), *values, facts["encoder"], dict(facts["metrics"]), facts["run_id"]),
+                (
+                    *(str(manifest.created_at), *values, facts["encoder"], facts.get("encoder_name")),
+                    *(dict(facts["metrics"]), facts["run_id"]),
+                ),
                 strict=True,
             )
         )

@@ -25,7 +25,7 @@ from slipway.signing import Trusted
 
 RELEASE = "release"
 # Facts that tell of the run that sealed it, and not of what it is made of
-_OF_ITS_RUN = ("gates", "run_id", "noise", agreement.INDEX, agreement.INSTEAD_OF)
+_OF_ITS_RUN = ("gates", "run_id", "noise", "encoder_name", agreement.INDEX, agreement.INSTEAD_OF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +161,14 @@ def seal_release(
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """The index settings that it was made with, and what the collection file said where that was something else."""
+    """What its encoder was called, the index settings that it was made with, and what the collection file said where
+    that was something else.
+    """
     start = checkpoint.started(run)
     said = start.settings.get(agreement.INSTEAD_OF) if start else None
     index = run.collection.index.model_dump(mode="json")
-    return {agreement.INDEX: index} | ({agreement.INSTEAD_OF: said} if said else {})
+    own = {"encoder_name": run.collection.encoder.name, agreement.INDEX: index}
+    return own | ({agreement.INSTEAD_OF: said} if said else {})
 
 
 def _inputs(candidate: Manifest, evaluation: Manifest) -> dict[str, str]:

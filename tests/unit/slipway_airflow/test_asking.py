@@ -36,7 +36,7 @@ def test_without_a_comparison_the_headline_names_no_encoder() -> None:
 
 
 def test_the_page_has_each_gate_with_its_reason_and_names_what_must_be_overridden() -> None:
-    said = asking.body(judged("fail"), "/slipway/report", 72)
+    said = asking.body(judged("fail"), "a newer model", "/slipway/report", 72)
     assert r"| ndcg\_at\_10 | relevance | **FAIL** | nDCG \| fell |" in said
     assert r"| p95\_ms | cost | undecided | unsure |" in said
     assert "the name of each gate that failed: `ndcg_at_10`." in said
@@ -55,7 +55,7 @@ def test_the_page_has_the_intervals_of_the_comparison() -> None:
         "recall_at_10": {"candidate": 0.99, "live": None, "difference": None, "low": None, "high": None},
     }
     near = {"overlap_at_10": 0.42, "rank_biased_overlap": 0.4, "changed_share": 0.9}
-    said = asking.body(judged("undecided", metrics=metrics, neighbours=near), "/r", 1.5)
+    said = asking.body(judged("undecided", metrics=metrics, neighbours=near), "a newer model", "/r", 1.5)
     assert "the same 164 golden queries" in said
     assert r"| ndcg\_at\_10 | 0.5000 | 0.4000 | +0.1000 | +0.0500 to +0.1500 |" in said
     assert r"| mrr\_at\_10 | 0.5000 | 0.6000 | -0.1000 | too few queries |" in said
@@ -66,7 +66,7 @@ def test_the_page_has_the_intervals_of_the_comparison() -> None:
 
 def test_what_is_quoted_is_no_markup() -> None:
     gate = {"metric": "must_find_rate", "value": 0.0, "passed": False, "reason": "<script>x</script>\n| y"}
-    said = asking.body(judged("fail", [gate]), "/r", 72)
+    said = asking.body(judged("fail", [gate]), "a newer model", "/r", 72)
     assert "<script" not in said
     assert "x&lt;/script>" in said.replace("&lt;script>", "")
 
@@ -84,7 +84,7 @@ def test_what_is_quoted_is_no_markup() -> None:
 )
 def test_what_is_quoted_is_shown_as_it_was_written(quoted: str) -> None:
     gate = {"metric": "must_find_rate", "value": 0.0, "passed": False, "reason": quoted}
-    said = asking.body(judged("fail", [gate]), "/r", 72)
+    said = asking.body(judged("fail", [gate]), "a newer model", "/r", 72)
     assert quoted not in said
     row = next(line for line in said.splitlines() if line.startswith(r"| must\_find"))
     shown = re.split(r"(?<!\\) \| ", row.removesuffix(" |"))[-1]
