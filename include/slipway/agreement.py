@@ -101,6 +101,16 @@ def follow(run: Run) -> Followed:
     return Followed({**settings, INSTEAD_OF: said}, "; ".join(notes)) if settings else Followed({}, "")
 
 
+def index_of(run: Run) -> Index:
+    """The index settings that the collection is built with: the live release's where a campaign made the difference."""
+    releases = named_releases(run.store)
+    live = live_of(run, releases)
+    said = run.collection.index
+    if live is not None and live.index is not None and _is_replaced(live, releases, said.model_dump(mode="json")):
+        return live.index
+    return said
+
+
 def _known_encoders(live: Live, releases: Mapping[str, Manifest]) -> set[str]:
     replaced = live.manifest.facts.get(INSTEAD_OF, {}).get("encoder")
     return {release.facts["encoder"] for release in releases.values()} | {replaced}
