@@ -39,7 +39,7 @@ def begin(run: Run, asked: Asked, folder: Path) -> Start:
     settings = {
         "encoder": wanted.collection.encoder.model_dump(mode="json"),
         "index": wanted.collection.index.model_dump(mode="json"),
-        agreement.INSTEAD_OF: agreement.said_by(run),
+        agreement.INSTEAD_OF: agreement.said_by(run, live),
         CAMPAIGN: Campaign(asked, live.fingerprint).as_json(),
     }
     return checkpoint.begin(

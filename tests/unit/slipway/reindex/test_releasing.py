@@ -1,5 +1,6 @@
 """From a verdict to what is live, and the nights that come after it."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -344,3 +345,26 @@ def test_the_report_on_what_was_released_has_the_seconds_too(project: Project) -
     first, last = (report.read_document(project.store, load(project.store, layout.report(name))) for name in REPORTS)
     assert set(first["seconds"]) <= set(last["seconds"])
     assert "judge" in last["seconds"]
+
+
+def test_nights_go_on_when_the_model_that_was_replaced_is_removed(project: Project) -> None:
+    upgraded(project)
+    shutil.rmtree(project.folder / "models" / OLD)
+    for number in (2, 3):
+        project.put({**TEXTS, f"{number}": f"paper of night {number}"})
+        made = project.night(f"night-{number}")
+        assert made["released"]
+        assert "Change `encoder:` in the file to new" in made["note"]
+    assert live_encoder(project) == "12"
+
+
+def test_nights_find_a_live_model_that_was_moved_by_its_encoder_file(project: Project) -> None:
+    upgraded(project)
+    (project.folder / "models" / NEW).rename(project.folder / "models" / "moved")
+    project.put({**TEXTS, "2": "paper of night 2"})
+    with pytest.raises(EncoderError, match=r"change `encoder:` in the collection file to new"):
+        project.night("night-2")
+    file = project.folder / "encoders" / f"{NEW}.yaml"
+    file.write_text(file.read_text().replace(f"models/{NEW}", "models/moved"))
+    assert project.night("night-3")["released"]
+    assert live_encoder(project) == "12"
