@@ -14,6 +14,7 @@ from typing import Any
 
 from slipway.config.collection import Index
 from slipway.config.encoder import Encoder
+from slipway.config.load import named_encoder, named_encoders
 from slipway.encoders import find_model
 from slipway.errors import CorruptObject, EncoderError
 from slipway.index import artifact
@@ -38,14 +39,17 @@ class Live:
         return str(self.manifest.facts["encoder"])
 
     def encoder(self, run: Run) -> Encoder:
-        """The encoder that built it, as it was configured then. Raises `CorruptObject`."""
+        """The encoder that built it: as the encoder file of its name has it, where that is still the same vector space,
+        since models are moved; else as it was configured then. Raises `CorruptObject`.
+        """
         sealed = self.manifest.one(artifact.ENCODER)
         try:
             described = json.loads(fetch(run.store, sealed, run.scratch).read_bytes())
             del described["fingerprint"]
-            return Encoder.model_validate(described)
+            stored = Encoder.model_validate(described)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptObject(f"{sealed.key} does not describe an encoder: {error}") from error
+        return _named_alike(run, stored.name, self.fingerprint) or stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,38 @@ class Followed:
     note: str
 
 
-def said_by(run: Run) -> dict[str, Any]:
-    """What the run's collection names, as it is kept in `INSTEAD_OF`."""
-    fingerprint = find_model(run.collection.encoder).fingerprint
-    return {"encoder": fingerprint, "index": run.collection.index.model_dump(mode="json")}
+def said_by(run: Run, live: Live) -> dict[str, Any]:
+    """What the run's collection names, as it is kept in `INSTEAD_OF`.
+
+    Also where its model was removed from this machine since the live release took its place. Raises `EncoderError`.
+    """
+    try:
+        return _said(run, find_model(run.collection.encoder).fingerprint)
+    except EncoderError:
+        replaced = live.manifest.facts.get(INSTEAD_OF, {})
+        if replaced.get("encoder_settings") != run.collection.encoder.model_dump(mode="json"):
+            raise
+        return _said(run, replaced["encoder"])
+
+
+def _said(run: Run, fingerprint: str) -> dict[str, Any]:
+    encoder, index = run.collection.encoder, run.collection.index
+    return {
+        "encoder": fingerprint,
+        "encoder_settings": encoder.model_dump(mode="json"),
+        "index": index.model_dump(mode="json"),
+    }
+
+
+def _named_alike(run: Run, name: str, fingerprint: str) -> Encoder | None:
+    """The encoder of that name in the files beside the collection's, if its vector space is the same."""
+    if run.collection.folder is None or name not in named_encoders(run.collection.folder):
+        return None
+    named = named_encoder(run.collection.folder, name)
+    try:
+        return named if find_model(named).fingerprint == fingerprint else None
+    except EncoderError:  # not on this machine
+        return None
 
 
 def live_of(run: Run, releases: Mapping[str, Manifest] | None = None) -> Live | None:
@@ -85,20 +117,30 @@ def follow(run: Run) -> Followed:
     live = live_of(run, releases)
     if live is None:
         return Followed({}, "")
-    said = said_by(run)
+    said = said_by(run, live)
     settings: dict[str, Any] = {}
     notes = []
     if live.fingerprint != said["encoder"]:
         encoder = live.encoder(run)
         if said["encoder"] not in _known_encoders(live, releases):
             raise _unknown(run, live, encoder, said["encoder"])
-        _check_is_here(live, encoder)
+        _check_is_here(run, live, encoder)
         settings["encoder"] = encoder.model_dump(mode="json")
         notes.append(_encoder_note(run, live, encoder))
     if live.index is not None and _is_replaced(live, releases, said["index"]):
         settings["index"] = live.index.model_dump(mode="json")
         notes.append(_index_note(live, live.index))
     return Followed({**settings, INSTEAD_OF: said}, "; ".join(notes)) if settings else Followed({}, "")
+
+
+def index_of(run: Run) -> Index:
+    """The index settings that the collection is built with: the live release's where a campaign made the difference."""
+    releases = named_releases(run.store)
+    live = live_of(run, releases)
+    said = run.collection.index
+    if live is not None and live.index is not None and _is_replaced(live, releases, said.model_dump(mode="json")):
+        return live.index
+    return said
 
 
 def _known_encoders(live: Live, releases: Mapping[str, Manifest]) -> set[str]:
@@ -120,13 +162,21 @@ def _is_replaced(live: Live, releases: Mapping[str, Manifest], said: Mapping[str
     return any(INSTEAD_OF in facts and facts.get(INDEX) == said for facts in left)
 
 
-def _check_is_here(live: Live, encoder: Encoder) -> None:
-    found = find_model(encoder).fingerprint
+def _check_is_here(run: Run, live: Live, encoder: Encoder) -> None:
+    built = (
+        f"the live release {live.manifest.fingerprint} was built by encoder {encoder.name} ({live.fingerprint}), and "
+        f"the collection file names {run.collection.encoder.name}"
+    )
+    mend = (
+        f"Put that model back, or let the encoder file {encoder.name} say where it is now, and change `encoder:` in "
+        f"the collection file to {encoder.name}"
+    )
+    try:
+        found = find_model(encoder).fingerprint
+    except EncoderError as error:
+        raise EncoderError(f"{built}. That model is not on this machine: {error}. {mend}") from error
     if found != live.fingerprint:
-        raise EncoderError(
-            f"the live release was built by encoder {encoder.name} ({live.fingerprint}), and the model of that name on "
-            f"this machine is {found}: install the model that the live release was built with"
-        )
+        raise EncoderError(f"{built}. The model of that name on this machine is {found}. {mend}")
 
 
 def _encoder_note(run: Run, live: Live, encoder: Encoder) -> str:

@@ -15,8 +15,17 @@ if TYPE_CHECKING:
 PARTS = ("preflight", "sample", "shards", "embed", "build", "judge", "approve", "release")
 _OWN = ("collection", "run_id", "released", "release_id", "plan", "seconds")
 _WORDS = {"pass": "passed", "fail": "failed", "undecided": "undecided"}
-SAID_NO = ("GateRefused", "NotApproved")
-JUDGES = ("sample", "approve", "release")
+SAID_NO = (  # as slipway.reindex.ends_campaign has it
+    "BreakerTripped",
+    "BudgetExceeded",
+    "GateRefused",
+    "IndexRefused",
+    "NotApproved",
+    "ReconcileRefused",
+    "ReleaseRefused",
+    "SourceRefused",
+)
+JUDGES = ("sample", "build", "approve", "release")
 
 
 def gather(run: Run, ti: Any) -> dict[str, Any]:
@@ -42,7 +51,7 @@ def _seconds(left: Left) -> dict[str, float]:
 
 
 def is_refused(result: Mapping[str, Any]) -> bool:
-    """Whether the gates or a person said no, rather than something having gone wrong."""
+    """Whether it was refused, by a person or a check, so that it cannot go on; else something has gone wrong."""
     failed = result.get("failed", [])
     return any(one["task"] in JUDGES and one["error"].startswith(SAID_NO) for one in failed)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from slipway.config.cron import check_cron
@@ -264,6 +264,18 @@ class Collection(Model):
     maintenance: Maintenance = Field(Maintenance(), description="see maintenance below")
 
     _templates = field_validator("title", "text")(check_template)
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its file lies, and beside that the encoder files; None where it was not read from a file."""
+        return self._folder
+
+    def read_from(self, folder: Path) -> Collection:
+        """The same, known to have been read from a file in that folder."""
+        made = self.model_copy()
+        made._folder = folder
+        return made
 
     @field_validator("schedule")
     @classmethod

@@ -50,7 +50,7 @@ def load_file(path: Path) -> Collection:
     elif isinstance(values.get("encoder"), dict):
         values["encoder"] = _absolute(values["encoder"], "folder", path)
     try:
-        return Collection.model_validate(_with_absolute_paths(values, path))
+        return Collection.model_validate(_with_absolute_paths(values, path)).read_from(path.parent)
     except ValidationError as error:
         raise ConfigError(explain(path, error)) from error
 

@@ -97,7 +97,7 @@ def maintain(
     settings, moment = run.collection.maintenance, now or datetime.now(UTC)
     before = moment - timedelta(days=settings.keep_days)
     retained = preview(run) if dry_run else retain(run, who, check)
-    campaign = at_work(run.store, before)
+    campaign = at_work(run.store, run.collection, moment)
     found = survey(run.store).without(layout.release(one.release_id) for one in retained.removed)
     kept = needed(found, read_serving(run.store)[0], before, settings.checkpoints, campaign)
     run.scratch.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,18 @@
 """The reindex campaign that is at work beside the nights, or waits for an approval.
 
 It does not hold the collection's lease, so maintenance may run beside it. What it has begun with and planned stays
-then, and the vectors of its encoder are neither removed nor merged. A campaign that was not heard of for `keep_days` is
-dead: what it embedded is kept only as long as other vectors that nobody needs.
+then, and the vectors of its encoder are neither removed nor merged. A campaign that was not heard of for `keep_days`,
+and for a day longer than an approval is waited for, is dead: what it embedded is kept only as long as other vectors
+that nobody needs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from slipway import layout
+from slipway.config import Collection as Settings
 from slipway.lease import read_lease
 from slipway.maintenance.survey import Survey, run_of
 from slipway.storage.base import ObjectStore
@@ -35,8 +37,10 @@ class Campaign:
         return stored if encoder is None else {encoder}
 
 
-def at_work(store: ObjectStore, before: datetime) -> Campaign:
-    """The campaign that holds its lease and has renewed it since `before` (UTC)."""
+def at_work(store: ObjectStore, settings: Settings, moment: datetime) -> Campaign:
+    """The campaign that holds its lease, unless it is dead at `moment` (UTC) by the collection's settings."""
     lease, _ = read_lease(store, layout.REINDEX_LEASE)
+    waited = timedelta(hours=settings.reindex.approval_hours) + timedelta(days=1)
+    before = moment - max(timedelta(days=settings.maintenance.keep_days), waited)
     alive = lease is not None and lease.state == "held" and lease.renewed >= before
     return Campaign(lease.holder.run_id if lease is not None and alive else None)

@@ -10,7 +10,7 @@ from slipway.reindex.asking import Asked, asked_of
 from slipway.reindex.beginning import begin
 from slipway.reindex.building import Built, build, numbers, plan
 from slipway.reindex.campaign import run_campaign
-from slipway.reindex.discarding import discard
+from slipway.reindex.discarding import discard, ends_campaign
 from slipway.reindex.judging import Judged, judge
 from slipway.reindex.releasing import release
 from slipway.reindex.sampling import sample
@@ -26,6 +26,7 @@ __all__ = [
     "build",
     "decide",
     "discard",
+    "ends_campaign",
     "judge",
     "numbers",
     "plan",

@@ -19,9 +19,9 @@ class Asked:
     """One campaign as it was asked for.
 
     `encoder` is the name of an encoder file; `index` a FAISS factory string, a mapping as a collection file's section
-    `index` (YAML or JSON), or "" for the collection's. `sample` is how many documents the encoder is tried on first (0:
-    none). Without `approval` what passes every gate goes live by itself. `budget_hours` bounds the estimated hours of
-    embedding on `embed.workers` workers (None: no bound); the nights' `embed.budget` does not bind a campaign.
+    `index` (YAML or JSON), or "" for what nights build with. `sample` is how many documents the encoder is tried on
+    first (0: none). Without `approval` what passes every gate goes live by itself. `budget_hours` bounds the estimated
+    hours of embedding on `embed.workers` workers (None: no bound); the nights' `embed.budget` does not bind a campaign.
     """
 
     encoder: str

@@ -39,7 +39,7 @@ def begin(run: Run, asked: Asked, folder: Path) -> Start:
     settings = {
         "encoder": wanted.collection.encoder.model_dump(mode="json"),
         "index": wanted.collection.index.model_dump(mode="json"),
-        agreement.INSTEAD_OF: agreement.said_by(run),
+        agreement.INSTEAD_OF: agreement.said_by(run, live),
         CAMPAIGN: Campaign(asked, live.fingerprint).as_json(),
     }
     return checkpoint.begin(
@@ -51,7 +51,7 @@ def begin(run: Run, asked: Asked, folder: Path) -> Start:
             base.place,
             allowed=("encoder_change",),
             settings=settings,
-            note=f"reindex campaign of {asked.who}: {asked.reason}",
+            note=_note(run, asked, wanted),
         ),
     )
 
@@ -80,9 +80,17 @@ def _check_golden(run: Run, asked: Asked) -> None:
 def _wanted(run: Run, asked: Asked, folder: Path) -> Run:
     """The run with the encoder and the index that were asked for, once they are known to be sound."""
     encoder = named_encoder(folder, asked.encoder)
-    index = index_settings(asked.index, run.collection.index)
+    index = index_settings(asked.index, agreement.index_of(run))
     make(resolve(index, 1, encoder.dimension), encoder.dimension, index.ef_construction)
     return replace(run, collection=run.collection.with_settings(encoder, index))
+
+
+def _note(run: Run, asked: Asked, wanted: Run) -> str:
+    note = f"reindex campaign of {asked.who}: {asked.reason}"
+    index = wanted.collection.index
+    if asked.index or index == run.collection.index:
+        return note
+    return f"{note} (with the live release's index, spec {index.spec}, and not the collection file's)"
 
 
 def _check_is_a_change(run: Run, wanted: Run, fingerprint: str, live: Live) -> None:

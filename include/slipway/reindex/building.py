@@ -13,6 +13,7 @@ from slipway.errors import BudgetExceeded, InputError
 from slipway.maintenance.places import delete_place, find_place
 from slipway.manifest import Draft, Manifest, find, fingerprint, load
 from slipway.pipeline import live_snapshot
+from slipway.pointer import read_serving
 from slipway.reindex.asking import Asked, campaign_of
 from slipway.run import Run
 from slipway.stages import plan as planning
@@ -24,6 +25,7 @@ from slipway.stages.embed import embed
 from slipway.stages.evaluate import evaluate
 from slipway.stages.index import index
 from slipway.stages.reconcile import reconcile
+from slipway.stages.release import check_not_withdrawn, name_release
 
 Confirm = Callable[[], None]
 _NIGHT = "start a nightly run (a campaign allows no such thing; begin it anew after that)"
@@ -71,7 +73,8 @@ def build(run: Run, confirm: Confirm = unwatched) -> Built:
 
     Embeds what is missing, in this process: nothing, where the plan's shards are embedded and no night came since. Each
     part is found again where it is there. `confirm` is called before each part and may raise to stop. Raises
-    `BreakerTripped` where the documents are not such as a night may release.
+    `BreakerTripped` where the documents are not such as a night may release, and `ReleaseRefused` where the candidate
+    was live and was withdrawn.
     """
     run = checkpoint.as_started(run)
     campaign_of(run)
@@ -89,6 +92,7 @@ def build(run: Run, confirm: Confirm = unwatched) -> Built:
     comparison = compare(run, candidate, evaluation, noise=True)
     built = Built(candidate, evaluation, comparison, observe(run, snapshot, candidate, comparison))
     _note(run, built, chunks)
+    check_not_withdrawn(read_serving(run.store)[0], name_release(candidate, evaluation), candidate)
     return built
 
 
@@ -150,6 +154,7 @@ def _note(run: Run, built: Built, chunks: Manifest) -> None:
         "candidate": built.candidate,
         "evaluation": built.evaluation,
         "comparison": built.comparison,
+        "drift": built.drift,
         "chunks": chunks,
     }
     places = {name: manifest.place for name, manifest in named.items() if manifest is not None}

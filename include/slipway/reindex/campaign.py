@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from slipway import layout, lease
+from slipway.checkpoint import Start
 from slipway.decisions import Approval
-from slipway.errors import BudgetExceeded, GateRefused, NotApproved, Refused, SlipwayError
+from slipway.errors import BudgetExceeded, Refused, SlipwayError
 from slipway.lease import Holder
 from slipway.manifest import Manifest, load
 from slipway.pointer import read_serving
@@ -20,7 +21,7 @@ from slipway.reindex.approving import Answer, decide
 from slipway.reindex.asking import Asked
 from slipway.reindex.beginning import begin
 from slipway.reindex.building import Built, build, numbers, plan
-from slipway.reindex.discarding import discard
+from slipway.reindex.discarding import discard, ends_campaign
 from slipway.reindex.judging import Judged, judge
 from slipway.reindex.releasing import WHAT, release
 from slipway.reindex.sampling import sample
@@ -36,6 +37,7 @@ Ask = Callable[[dict[str, Any], Judged], Answer | None]
 class Progress:
     """What the parts of one campaign returned, as far as it came. `seconds` is wall time by part."""
 
+    start: Start | None = None
     plan: Manifest | None = None
     sample: dict[str, Any] | None = None
     built: Built | None = None
@@ -61,8 +63,8 @@ def run_campaign(
 
     `status` is "planned", "waiting" (nobody could be asked: begin it again, and everything is found that was made), or
     "released". What is refused or rejected is an error whose `result` says how far it came and, as `why`, what refused
-    it; it leaves vectors and its record. Raises `RunInProgress` when another campaign is at work, or a night when it is
-    to be released.
+    it; it leaves vectors and its record, where it cannot go on. Raises `RunInProgress` when another campaign is at
+    work, or a night when it is to be released.
     """
     holder, done = Holder(run.run_id, asked.who, WHAT, lease.this_process()), Progress()
     with lease.alone(run.store, holder, take_over=take_over, key=layout.REINDEX_LEASE) as hold:
@@ -71,9 +73,9 @@ def run_campaign(
         except SlipwayError as error:
             status = REFUSED if isinstance(error, Refused) else FAILED
             error.result = assemble(run, asked, done) | {"status": status, "why": str(error)}
-            if isinstance(error, GateRefused | NotApproved):
+            if ends_campaign(error):
                 discard(run)
-            if isinstance(error, Refused) and done.plan is not None:  # else it has not begun
+            if isinstance(error, Refused) and done.start is not None:
                 write(run, error.result)
             raise
     made = assemble(run, asked, done) | {"status": status}
@@ -87,7 +89,7 @@ def assemble(run: Run, asked: Asked, done: Progress) -> dict[str, Any]:
         "collection": run.collection.name,
         "run_id": run.run_id,
         "encoder": asked.encoder,
-        "index": asked.index,
+        "index": asked.index or (done.start.settings["index"]["spec"] if done.start else ""),
         "reason": asked.reason,
         "released": False,
         "release_id": None,
@@ -138,7 +140,7 @@ def _carry_out(
     confirm: Callable[[], None],
 ) -> str:
     with done.timed("plan"):
-        begin(run, asked, folder)
+        done.start = begin(run, asked, folder)
         try:
             done.plan = plan(run)
         except BudgetExceeded:
@@ -159,5 +161,5 @@ def _carry_out(
     done.approval = decide(run, done.judged, answer)
     confirm()
     with done.timed("release"):
-        done.released = release(run, asked, done.approval, generation)
+        done.released = release(run, asked, done.approval, generation, seconds=done.seconds)
     return RELEASED

@@ -5,22 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slipway import agreement, checkpoint, layout
-from slipway.errors import EncoderError
+from slipway.errors import EncoderError, LostRace, Refused, UntrustedRelease
 from slipway.maintenance.places import delete_place, find_place
 from slipway.manifest import MANIFEST, Manifest, find, load
 from slipway.reindex.asking import campaign_of
 from slipway.run import Run
 from slipway.stages import chunk
 
-_MADE = ("comparison", "evaluation", "candidate")  # what refers goes before what it refers to
+_MADE = ("drift", "comparison", "evaluation", "candidate")  # what refers goes before what it refers to
+
+
+def ends_campaign(error: Exception) -> bool:
+    """Whether a campaign that was refused so cannot go on, but by beginning another one.
+
+    After a lost race, or where the keys did not fit, the same campaign may be tried again.
+    """
+    return isinstance(error, Refused) and not isinstance(error, LostRace | UntrustedRelease)
 
 
 def discard(run: Run) -> None:
-    """Remove the candidates, evaluations, comparisons and chunks that this campaign made.
+    """Remove the candidates, evaluations, comparisons, records of drift and chunks that this campaign made, if any.
 
     What a release was made of stays, and so do chunks that nights use too. Vectors, the beginning, plan, report and
     result of the campaign stay until maintenance finds that nobody needs them.
     """
+    if checkpoint.started(run) is None:
+        return
     run = checkpoint.as_started(run)
     campaign_of(run)
     released = _released(run)

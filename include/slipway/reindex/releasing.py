@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from slipway import agreement, checkpoint, lease
 from slipway.decisions import Approval
@@ -25,15 +26,23 @@ logger = logging.getLogger("slipway.reindex")
 
 
 def release(
-    run: Run, asked: Asked, approval: Approval, generation: int, *, take_over: bool = False, pace: Pace | None = None
+    run: Run,
+    asked: Asked,
+    approval: Approval,
+    generation: int,
+    *,
+    take_over: bool = False,
+    pace: Pace | None = None,
+    seconds: Mapping[str, float] | None = None,
 ) -> Released:
     """Take the collection's lease, catch up, judge again, and make the candidate live.
 
-    Gates that passed must pass again: an approval covers the gates that it overrode, and no others. `generation` is
+    Gates that passed must pass again: an approval covers those that were undecided then, or overridden. `generation` is
     serving.json's when that was approved; what nights released since is replaced. A retry gets what an earlier attempt
-    released, also where nights went on from it. Raises `RunInProgress` while a night is at work (call again later),
-    `BreakerTripped`, `GateRefused`, and `ReleaseRefused`: also where somebody rolled back since the approval, or moved
-    the collection to another vector space than the campaign was compared with.
+    released, also where nights went on from it. `seconds` (wall time by part, so far) is for the report. Raises
+    `RunInProgress` while a night is at work (call again later), `BreakerTripped`, `GateRefused`, and `ReleaseRefused`:
+    also where somebody rolled back since the approval, or moved the collection to another vector space than the
+    campaign was compared with.
     """
     run = checkpoint.as_started(run)
     campaign = campaign_of(run)
@@ -45,7 +54,7 @@ def release(
         history.check_none_rolled_back(run.store, generation)
         _check_live(run, campaign)
         built = build(run, hold.confirm)
-        verdict = judge(run, built).verdict
+        verdict = judge(run, built, seconds).verdict
         _check(verdict, approval)
         hold.confirm()
         now, _ = read_serving(run.store)

@@ -72,7 +72,7 @@ def release(
         was_swapped = mine and serving.changed is not None and serving.changed.action == RELEASE
         reason = f"live in slot {serving.live}" if was_swapped else "nothing changed: the candidate is the live release"
         return Released(was_swapped, release_id, serving.generation, reason)
-    _check_not_withdrawn(serving, release_id, candidate)
+    check_not_withdrawn(serving, release_id, candidate)
     if not mine:
         _check_generation(serving, generation)
     seal_release(run, release_id, candidate, evaluation, verdict, comparison)
@@ -245,8 +245,11 @@ def _changed_by(serving: Serving, run: Run) -> bool:
     return last is not None and last.run_id == run.run_id and last.action in (RELEASE, SHIFT, TAKE_BACK)
 
 
-def _check_not_withdrawn(serving: Serving, release_id: str, candidate: Manifest) -> None:
-    """What was rolled back does not come back by itself, not even with other search-time parameters."""
+def check_not_withdrawn(serving: Serving, release_id: str, candidate: Manifest) -> None:
+    """What was rolled back does not come back by itself, not even with other search-time parameters.
+
+    Raises `ReleaseRefused`.
+    """
     for withdrawn, one in serving.withdrawn.items():
         if withdrawn == release_id or one.candidate == candidate.place:
             raise ReleaseRefused(

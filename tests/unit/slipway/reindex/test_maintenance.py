@@ -65,6 +65,23 @@ def test_a_campaign_that_waits_for_an_approval_finds_all_it_made(project: Projec
     assert reindex.build(run) == built
 
 
+def test_a_campaign_that_waits_longer_for_an_approval_than_maintenance_keeps_things_goes_on(
+    project: Project, store: MemoryStore
+) -> None:
+    project.write(maintenance={"keep_days": 1, "checkpoints": 1}, reindex={"approval_hours": 72})
+    run = project.run("campaign")
+    reindex.begin(run, asked(), project.collections)
+    built = reindex.build(run)
+    with lease.held(store, HOLDER, key=layout.REINDEX_LEASE):
+        pass
+    maintain(project.run("maintenance"), now=datetime.now(UTC) + timedelta(hours=70))
+    assert find(store, layout.start("campaign"))
+    assert reindex.build(run).candidate.place == built.candidate.place
+    assert max(project.embedded.values()) == 1
+    maintain(project.run("maintenance"), now=datetime.now(UTC) + timedelta(hours=97))
+    assert find(store, layout.start("campaign")) is None
+
+
 def test_a_campaign_that_was_not_heard_of_for_long_keeps_nothing(project: Project, store: MemoryStore) -> None:
     run = project.run("campaign")
     start = reindex.begin(run, asked(), project.collections)

@@ -1,11 +1,12 @@
 """From a verdict to what is live, and the nights that come after it."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slipway import decisions, layout, lease, reindex
+from slipway import checkpoint, decisions, layout, lease, reindex, report
 from slipway.decisions import Approval
 from slipway.errors import (
     BreakerTripped,
@@ -20,7 +21,8 @@ from slipway.evaluation.gates import GateResult, Verdict
 from slipway.lease import Holder
 from slipway.manifest import Manifest, find, load
 from slipway.pointer import audit_trail, read_serving
-from slipway.reindex import Answer, releasing
+from slipway.reindex import Answer, Judged, releasing
+from slipway.reindex.campaign import Ask
 from slipway.rollback import roll_back
 from slipway.run import Run
 from slipway.stages.release import Released
@@ -28,6 +30,8 @@ from tests.support.campaigns import NEW, OLD, TEXTS, Project, a_project, asked
 from tests.support.memory_store import MemoryStore
 
 YES = Answer(True, "ann", "looks right")
+MADE = ("candidates/", "evaluations/", "comparisons/", "drift/")
+REPORTS = ("campaign", "campaign.2")
 
 
 @pytest.fixture
@@ -307,3 +311,74 @@ def test_a_file_that_names_the_index_of_a_campaign_that_was_rolled_back_is_not_f
     made = project.night("night-2")
     assert (made["index"]["spec"], made["released"]) == ("Flat", True)
     assert '"spec": "Flat"' in made["note"]
+
+
+def test_a_campaign_without_an_index_keeps_the_one_of_a_campaign_before(project: Project) -> None:
+    upgraded(project, encoder=OLD, index="HNSW32")
+    run = begun(project, "other")
+    made = checkpoint.as_started(run).collection
+    assert (made.encoder.name, made.index.spec) == (NEW, "HNSW32")
+    start = checkpoint.started(run)
+    assert start
+    assert "with the live release's index, spec HNSW32" in start.note
+
+
+def campaign(project: Project, run_id: str, ask: Ask, **changes: Any) -> dict[str, Any]:
+    return reindex.run_campaign(project.run(run_id), asked(**changes), project.collections, ask)
+
+
+def test_a_candidate_that_was_withdrawn_is_refused_before_anybody_is_asked(project: Project) -> None:
+    upgraded(project)
+    roll_back(project.store, "bob", "bad answers")
+    with pytest.raises(ReleaseRefused, match=r"was withdrawn \(bad answers\)") as refused:
+        campaign(project, "other", lambda made, judged: pytest.fail("somebody was asked"))
+    assert refused.value.result
+    assert refused.value.result["status"] == "refused"
+
+
+def test_a_campaign_that_is_refused_at_its_release_leaves_only_vectors(project: Project) -> None:
+    def ask(made: dict[str, Any], judged: Judged) -> Answer:
+        roll_back(project.store, "bob", "bad answers")
+        return YES
+
+    project.put({**TEXTS, "900": "a paper that came at night"})
+    project.night("night-2")
+    before = {info.key for prefix in MADE for info in project.store.list(prefix)}
+    with pytest.raises(ReleaseRefused, match="rolled back"):
+        campaign(project, "campaign", ask)
+    assert {info.key for prefix in MADE for info in project.store.list(prefix)} == before
+
+
+def test_the_report_on_what_was_released_has_the_seconds_too(project: Project) -> None:
+    def ask(made: dict[str, Any], judged: Judged) -> Answer:
+        project.put({**TEXTS, "900": "a paper that came at night"})
+        project.night("night-2")
+        return YES
+
+    campaign(project, "campaign", ask)
+    first, last = (report.read_document(project.store, load(project.store, layout.report(name))) for name in REPORTS)
+    assert set(first["seconds"]) <= set(last["seconds"])
+    assert "judge" in last["seconds"]
+
+
+def test_nights_go_on_when_the_model_that_was_replaced_is_removed(project: Project) -> None:
+    upgraded(project)
+    shutil.rmtree(project.folder / "models" / OLD)
+    for number in (2, 3):
+        project.put({**TEXTS, f"{number}": f"paper of night {number}"})
+        made = project.night(f"night-{number}")
+        assert made["released"]
+        assert "Change `encoder:` in the file to new" in made["note"]
+    assert live_encoder(project) == "12"
+
+
+def test_nights_find_a_live_model_that_was_moved_by_its_encoder_file(project: Project) -> None:
+    upgraded(project)
+    (project.folder / "models" / NEW).rename(project.folder / "models" / "moved")
+    project.put({**TEXTS, "2": "paper of night 2"})
+    with pytest.raises(EncoderError, match=r"change `encoder:` in the collection file to new"):
+        project.night("night-2")
+    file = project.folder / "encoders" / f"{NEW}.yaml"
+    file.write_text(file.read_text().replace(f"models/{NEW}", "models/moved"))
+    assert project.night("night-3")["released"]
+    assert live_encoder(project) == "12"
