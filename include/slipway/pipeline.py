@@ -231,7 +231,7 @@ def verdict(run: Run, evaluation: Manifest, comparison: Manifest | None) -> Verd
         facts = read_release_manifest(run.store, live.release_id, live.manifest_sha256).facts
         before = facts["metrics"] if facts["golden"] == evaluation.facts["golden"] else None
         upgrade = _is_upgrade(run, start, facts)
-    against = Against.of(comparison.facts) if comparison else None
+    against = Against.of(comparison.facts, upgrade) if comparison else None
     uncompared = live is not None and comparison is None and (upgrade or evaluation.facts["golden"] is not None)
     gates = demands(run.collection, metrics, upgrade)
     judged = judge(gates, metrics, before, against, uncompared=uncompared)

@@ -3,6 +3,12 @@
 Not inferior where the interval lies above the margin; worse where it lies below zero, and beyond what building the same
 index twice changes, and the margin is not kept; undecided else. Undecided is not a pass: it says that the golden
 queries are too few to tell.
+
+The bootstrap draws again what was drawn, and knows nothing of queries of a kind that no golden query is of. n golden
+queries hold none of a kind that is more than s = 1 − alpha^(1/n) of all queries with a chance below alpha; and such a
+query loses at most all that it has, which is taken to be what the live release has in the mean. So in an upgrade, which
+may break one kind of query and leave the others as they are, the lower bound is
+min(bootstrap's, difference − s · live mean). A night of the settings that are live is judged by the bootstrap alone.
 """
 
 from __future__ import annotations
@@ -20,10 +26,8 @@ from slipway.evaluation.bootstrap import intervals
 from slipway.evaluation.signs import signed
 
 DIGITS = 6  # of a measured number after the point
-TOO_FEW = (
-    "undecided, too few golden queries to tell: add some, or allow it (a night by --allow-undecided, an upgrade by an "
-    "approval with a comment)"
-)
+WHAT_TO_DO = "add some, or allow it (a night by --allow-undecided, an upgrade by an approval with a comment)"
+TOO_FEW = f"undecided, too few golden queries to tell: {WHAT_TO_DO}"
 
 
 class Outcome(Enum):
@@ -93,7 +97,8 @@ class Against:
 
     `alpha` is the error rate of each interval over all queries, `slice_alpha` of each over a slice: slices are many, so
     that is alpha divided by their number (Bonferroni). `floors` is what building the same index twice changes, by
-    metric. `same_encoder`: both are of one vector space. `min_queries`: with fewer, no interval is trusted.
+    metric. `same_encoder`: both are of one vector space. `min_queries`: with fewer, no interval is trusted. `upgrade`:
+    the candidate has another encoder or other index settings, and must not lose in what was not asked either.
     """
 
     overall: Mapping[str, Difference]
@@ -103,9 +108,10 @@ class Against:
     floors: Mapping[str, float]
     same_encoder: bool
     min_queries: int
+    upgrade: bool = False
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> Against:
+    def of(cls, facts: Mapping[str, Any], upgrade: bool = False) -> Against:
         """From the facts of a comparison (see slipway.stages.comparison)."""
         encoders, queries = facts["encoders"], facts["queries"]
         return cls(
@@ -119,13 +125,15 @@ class Against:
             floors=facts["noise"] or {},
             same_encoder=encoders["candidate"]["fingerprint"] == encoders["live"]["fingerprint"],
             min_queries=facts["min_queries"],
+            upgrade=upgrade,
         )
 
     def judge(self, metric: str, margin: float) -> tuple[Outcome, str]:
         """Whether the loss over all queries is within the margin, in a sentence."""
         found, floor = self.overall[metric], self.floors.get(metric, 0.0)
         outcome = self._outcome(found, margin, floor, self.alpha)
-        return outcome, f"{self._told(found, self.alpha)}, {_allowed(margin)}: {_says(outcome, found, floor)}"
+        says = self._says(outcome, found, margin, floor, self.alpha)
+        return outcome, f"{self._told(found, self.alpha)}, {_allowed(margin)}: {says}"
 
     def judge_slices(self, metric: str, margin: float) -> tuple[Outcome, str]:
         """Whether the loss in every slice is within the margin, in a sentence that names the slices where it is not."""
@@ -137,22 +145,43 @@ class Against:
         for outcome in (Outcome.FAIL, Outcome.UNDECIDED):
             if names := [name for name, its in outcomes.items() if its is outcome]:
                 told = "; ".join(f"slice {name} {self._told(found[name], self.slice_alpha)}" for name in names)
-                return outcome, f"{told}; {_allowed(margin)} in a slice: {_says(outcome, found[names[0]], floor)}"
+                says = self._says(outcome, found[names[0]], margin, floor, self.slice_alpha)
+                return outcome, f"{told}; {_allowed(margin)} in a slice: {says}"
         return Outcome.PASS, f"{_allowed(margin)} in a slice, and none of {len(found)} lost more"
 
     def _outcome(self, found: Difference, margin: float, floor: float, alpha: float) -> Outcome:
         if found.low is None or found.high is None:
-            return self._without_interval(found, margin)
-        if found.low >= -margin - 1e-9:  # 0.5 - 0.48 is a little more than 0.02 in binary
-            return Outcome.PASS
+            return self._without_interval(found, margin, alpha)
+        if _kept(found.low, margin):
+            return Outcome.UNDECIDED if self._hidden(found, margin, alpha) else Outcome.PASS
         # If both were equal, each query that differs would as well differ the other way: m losses have chance 1 / 2^m.
         enough = found.changed >= math.log2(1 / alpha)
         return Outcome.FAIL if enough and found.high < -floor else Outcome.UNDECIDED
 
-    def _without_interval(self, found: Difference, margin: float) -> Outcome:
+    def _without_interval(self, found: Difference, margin: float, alpha: float) -> Outcome:
         if found.queries >= self.min_queries:  # of the live release only the mean is known
-            return Outcome.PASS if found.difference >= -margin - 1e-9 else Outcome.FAIL
-        return Outcome.PASS if self.same_encoder and not found.worse else Outcome.UNDECIDED
+            if not _kept(found.difference, margin):
+                return Outcome.FAIL
+            return Outcome.UNDECIDED if self._hidden(found, margin, alpha) else Outcome.PASS
+        passed = self.same_encoder and not found.worse and not self.upgrade
+        return Outcome.PASS if passed else Outcome.UNDECIDED
+
+    def _hidden(self, found: Difference, margin: float, alpha: float) -> bool:
+        """Whether an upgrade may lose more than the margin by what was not asked."""
+        return self.upgrade and not _kept(found.difference - unseen_loss(found, alpha), margin)
+
+    def _says(self, outcome: Outcome, found: Difference, margin: float, floor: float, alpha: float) -> str:
+        if outcome is Outcome.FAIL:
+            return "worse"
+        if outcome is Outcome.UNDECIDED:
+            seen = found.difference if found.low is None else found.low
+            if found.queries < self.min_queries or not _kept(seen, margin):
+                return TOO_FEW
+            loss = f"a loss of {unseen_loss(found, alpha):.3g} in what was not asked"
+            return f"undecided, too few queries to rule out {loss}: {WHAT_TO_DO}"
+        if abs(found.difference) <= floor:
+            return f"no win and no loss, as building the same index again changes up to {floor:.3g}"
+        return "better" if found.low is not None and found.low > floor else "not worse"
 
     def _told(self, found: Difference, alpha: float) -> str:
         told = f"{signed(found.difference)} against the live {found.live:.4g}"
@@ -165,19 +194,18 @@ class Against:
         return f"{told} ({few}; an interval needs judging.min_queries, {self.min_queries:,})"
 
 
+def unseen_loss(found: Difference, alpha: float) -> float:
+    """How much of the metric all queries together may lose by those of a kind that was not asked (see the top)."""
+    return float((1 - alpha ** (1 / found.queries)) * found.live)
+
+
+def _kept(lowest: float, margin: float) -> bool:
+    return lowest >= -margin - 1e-9  # 0.5 - 0.48 is a little more than 0.02 in binary
+
+
 def _difference(facts: Mapping[str, Any], queries: int) -> Difference:
     return Difference(queries=queries, **facts)
 
 
 def _allowed(margin: float) -> str:
     return f"allowed is a loss of {margin:.4g}"
-
-
-def _says(outcome: Outcome, found: Difference, floor: float) -> str:
-    if outcome is Outcome.FAIL:
-        return "worse"
-    if outcome is Outcome.UNDECIDED:
-        return TOO_FEW
-    if abs(found.difference) <= floor:
-        return f"no win and no loss, as building the same index again changes up to {floor:.3g}"
-    return "better" if found.low is not None and found.low > floor else "not worse"

@@ -1,5 +1,6 @@
 """The verdict on a candidate: which gates, against what, and what the run was allowed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from slipway import checkpoint
 from slipway.checkpoint import Start
+from slipway.config.collection import Collection
 from slipway.config.metrics import PER_QUERY
 from slipway.manifest import Draft, Manifest
 from slipway.pipeline import verdict
@@ -43,9 +45,22 @@ def compared(run: Run, low: float, high: float, other: str = "e" * 16, spec: str
     return Draft(run.store, f"comparisons/{low}{high}{other}{spec}", "compare", "1").seal({}, facts)
 
 
-def begun(run: Run, allowed: tuple[str, ...] = (), settings: dict[str, Any] | None = None) -> Run:
-    checkpoint.begin(run, Start(0, None, "e" * 16, allowed=allowed, settings=settings or {}))
+def begun(
+    run: Run, allowed: tuple[str, ...] = (), settings: dict[str, Any] | None = None, encoder: str = "e" * 16
+) -> Run:
+    checkpoint.begin(run, Start(0, None, encoder, allowed=allowed, settings=settings or {}))
     return run
+
+
+def campaign_on(run: Run, other: str = "f" * 16, spec: str = "Flat") -> Run:
+    """Another run on the same store, whose beginning gave it this encoder and index."""
+    index = {"spec": spec}
+    made = replace(run, run_id="campaign", collection=changed(run.collection, index=index))
+    return begun(made, settings={"index": index}, encoder=other)
+
+
+def changed(collection: Collection, **fields: Any) -> Collection:
+    return Collection.model_validate(collection.model_dump() | fields)
 
 
 @pytest.fixture
@@ -81,18 +96,30 @@ def test_a_live_release_that_was_not_compared_leaves_the_gate_undecided(run: Run
 
 @pytest.mark.parametrize(("other", "spec"), [("f" * 16, "Flat"), ("e" * 16, "HNSW32")])
 def test_a_campaign_is_judged_by_more_than_the_file_has(tmp_path: Path, other: str, spec: str) -> None:
-    run = a_run(MemoryStore(), tmp_path, **GOLDEN)
+    run = a_run(MemoryStore(), tmp_path, **GOLDEN, index={"spec": "Flat"})
     publish(run)
     comparison = compared(run, -0.09, -0.05, other, spec)
     assert verdict(run, evaluated(run), comparison).gates == ()
-    begun(run, settings={"index": {"spec": "Flat"}})
-    found = verdict(run, evaluated(run), comparison)
+    campaign = campaign_on(run, other, spec)
+    found = verdict(campaign, evaluated(campaign), comparison)
     assert [(gate.metric, gate.kind, gate.passed) for gate in found.gates] == [
         ("ndcg_at_10", "relevance", False),
         ("recall_at_10", "index", False),
     ]
-    same = compared(run, -0.09, -0.05)
-    assert verdict(run, evaluated(run), same).gates == ()
+    begun(run, settings={"index": {"spec": "Flat"}})  # a night that follows what is live
+    assert verdict(run, evaluated(run), comparison).gates == ()
+
+
+def test_only_a_campaign_must_not_lose_in_what_was_not_asked(tmp_path: Path) -> None:
+    gates = {"recall_at_10": {"max_drop": 0.01}}
+    run = a_run(MemoryStore(), tmp_path, **GOLDEN, index={"spec": "Flat"}, gates=gates)
+    publish(run)
+    assert verdict(run, evaluated(run), compared(run, 0.0, 0.0)).passed
+    campaign = campaign_on(run)
+    found = {gate.metric: gate for gate in verdict(campaign, evaluated(campaign), compared(run, 0.0, 0.0)).gates}
+    assert found["ndcg_at_10"].passed
+    assert found["recall_at_10"].undecided
+    assert "in what was not asked" in found["recall_at_10"].reason
 
 
 def test_what_must_be_found_is_judged_without_a_gate(run: Run) -> None:

@@ -19,6 +19,7 @@ def against(
     floor: float = 0.0,
     same_encoder: bool = True,
     min_queries: int = 20,
+    upgrade: bool = False,
 ) -> Against:
     """A comparison whose live release has 0.5 for each query."""
 
@@ -28,7 +29,9 @@ def against(
 
     by_slice = {name: measured(values, 0.05 / len(slices or [1])) for name, values in (slices or {}).items()}
     slice_alpha = 0.05 / max(len(by_slice), 1)
-    return Against(measured(apart, 0.05), by_slice, 0.05, slice_alpha, {METRIC: floor}, same_encoder, min_queries)
+    return Against(
+        measured(apart, 0.05), by_slice, 0.05, slice_alpha, {METRIC: floor}, same_encoder, min_queries, upgrade
+    )
 
 
 def judged(found: Against, **gate: float) -> GateResult:
@@ -109,6 +112,45 @@ def test_with_too_few_queries_only_a_night_in_which_nothing_got_worse_passes(
     assert f"{len(values)} queries, of which" in found.judge(METRIC, 0.02)[1]
 
 
+def test_an_upgrade_with_too_few_queries_is_undecided_even_where_nothing_got_worse() -> None:
+    assert outcome(against([0.0] * 19)) is Outcome.PASS
+    assert outcome(against([0.0] * 19, upgrade=True)) is Outcome.UNDECIDED
+
+
+def test_an_upgrade_may_lose_in_what_was_not_asked() -> None:
+    """Of 50 queries none differs: 1 − 0.05^(1/50) = 5.8 % of all may be of a kind that loses its whole 0.5."""
+    found = judged(against([0.0] * 50, upgrade=True))
+    assert (found.passed, found.undecided) == (False, True)
+    assert "too few queries to rule out a loss of 0.0291 in what was not asked: add some" in found.reason
+    assert judged(against([0.0] * 50)).passed
+    assert judged(against([0.0] * 50, upgrade=True), max_drop=0.03).passed
+    assert judged(against([0.0] * 80, upgrade=True)).passed
+
+
+def test_a_kind_of_query_that_the_draw_missed_does_not_pass_an_upgrade() -> None:
+    """4 % of all queries lose everything. Passed is at most alpha of the draws, though many hold none of them."""
+    drawn, made = np.random.default_rng(7), []
+    for _ in range(200):
+        lost = np.where(drawn.random(30) < 0.04, -0.5, 0.0)
+        made.append(lost.any())
+        assert outcome(against(lost.tolist(), upgrade=True)) is not Outcome.PASS
+    assert 0.2 < 1 - np.mean(made) < 0.4
+
+
+def test_a_loss_within_the_margin_is_no_failure_for_what_was_not_asked() -> None:
+    assert outcome(against([-0.01] * 30, upgrade=True)) is Outcome.UNDECIDED
+    assert outcome(against(LOSS, upgrade=True)) is Outcome.FAIL
+
+
+def test_in_a_slice_of_an_upgrade_what_was_not_asked_counts_too() -> None:
+    slices = {"names": [0.0] * 400, "few": [0.0] * 30}
+    found = judged(against([0.0] * 430, slices, upgrade=True), max_drop_in_slice=0.05)
+    assert found.undecided
+    assert "slice few" in found.reason
+    assert "slice names" not in found.reason
+    assert "a loss of 0.0579 in what was not asked" in found.reason
+
+
 def test_each_slice_is_judged_and_the_bad_ones_are_named() -> None:
     slices = {"names": [0.0] * 40, "tasks": [-0.3, 0.0] * 20, "traps": [-0.2, 0.0] * 20}
     found = judged(against([0.0] * 120, slices), max_drop_in_slice=0.05)
@@ -139,6 +181,8 @@ def test_a_live_release_known_by_its_mean_alone_is_judged_by_that() -> None:
         recorded = Against(overall, {}, 0.05, 0.05, {}, False, 20)
         assert recorded.judge(METRIC, 0.02)[0] is expected
         assert "as it was measured before its release" in recorded.judge(METRIC, 0.02)[1]
+        upgrade = Against(overall, {}, 0.05, 0.05, {}, False, 20, upgrade=True)
+        assert upgrade.judge(METRIC, 0.02)[0] is (Outcome.UNDECIDED if expected is Outcome.PASS else expected)
 
 
 def test_a_live_release_that_could_not_be_searched_leaves_losses_undecided() -> None:
@@ -166,11 +210,11 @@ values = st.lists(st.sampled_from([-1.0, -0.37, -0.1, 0.0, 0.0, 0.0, 0.1, 0.37, 
 
 
 @settings(max_examples=60, deadline=None)
-@given(values, st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 0.2), st.booleans())
+@given(values, st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 0.2), st.booleans(), st.booleans())
 def test_a_larger_margin_never_makes_an_answer_worse(
-    values: list[float], one: float, other: float, floor: float, same: bool
+    values: list[float], one: float, other: float, floor: float, same: bool, upgrade: bool
 ) -> None:
-    found = against(values, floor=floor, same_encoder=same)
+    found = against(values, floor=floor, same_encoder=same, upgrade=upgrade)
     strict, mild = outcome(found, min(one, other)), outcome(found, max(one, other))
     assert ORDER.index(strict) <= ORDER.index(mild)
 
@@ -183,6 +227,13 @@ def test_two_systems_are_never_each_worse_than_the_other(values: list[float], ma
     assert not (there is Outcome.FAIL and back is Outcome.FAIL)
     if there is Outcome.FAIL:
         assert back is Outcome.PASS
+
+
+@settings(max_examples=60, deadline=None)
+@given(values, st.floats(0, 0.5), st.floats(0, 0.2))
+def test_an_upgrade_is_judged_no_milder_than_a_night(values: list[float], margin: float, floor: float) -> None:
+    night, upgrade = (outcome(against(values, floor=floor, upgrade=which), margin) for which in (False, True))
+    assert upgrade is night or (night is Outcome.PASS and upgrade is Outcome.UNDECIDED)
 
 
 @given(st.integers(1, 60), st.floats(0, 0.5), st.floats(0, 0.2), st.booleans())
