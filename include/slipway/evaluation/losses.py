@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from slipway.evaluation.bootstrap import intervals
 from slipway.evaluation.signs import signed
+from slipway.evaluation.tone import floor_of_slice, tone
 
 DIGITS = 6  # of a measured number after the point
 TOO_FEW = (
@@ -133,7 +134,8 @@ class Against:
         found = {name: slice_[metric] for name, slice_ in self.by_slice.items() if metric in slice_}
         if not found:
             return Outcome.UNDECIDED, "the live release was not measured query by query, so slices are undecided"
-        outcomes = {name: self._outcome(one, margin, floor, self.slice_alpha) for name, one in found.items()}
+        floors = {name: floor_of_slice(floor, self.overall[metric].queries, one.queries) for name, one in found.items()}
+        outcomes = {name: self._outcome(one, margin, floors[name], self.slice_alpha) for name, one in found.items()}
         for outcome in (Outcome.FAIL, Outcome.UNDECIDED):
             if names := [name for name, its in outcomes.items() if its is outcome]:
                 told = "; ".join(f"slice {name} {self._told(found[name], self.slice_alpha)}" for name in names)
@@ -180,4 +182,4 @@ def _says(outcome: Outcome, found: Difference, floor: float) -> str:
         return TOO_FEW
     if abs(found.difference) <= floor:
         return f"no win and no loss, as building the same index again changes up to {floor:.3g}"
-    return "better" if found.low is not None and found.low > floor else "not worse"
+    return "better" if tone(found.low, found.high, floor) == "better" else "not worse"
