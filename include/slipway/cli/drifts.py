@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 BARS = "▁▂▃▄▅▆▇█"
-NONE = "·"  # a record in which the measure was not taken
+NONE = "·"  # a record in which the measure was not taken, or of vectors of another encoder
 NAME = 26  # characters
 
 
@@ -21,6 +21,8 @@ def sentences(drift: Mapping[str, Any] | None) -> list[str]:
 
 def page(found: Mapping[str, Any]) -> str:
     """The newest record with its alarms first, then the trend over all that were asked for."""
+    from slipway.drift.record import line  # other commands show results, and need no numpy for that
+
     records = found["records"]
     if not records:
         return f"{found['collection']}: no run has looked for drift yet"
@@ -29,24 +31,23 @@ def page(found: Mapping[str, Any]) -> str:
     measures = sorted(newest["measures"], key=lambda one: not one["alarm"])
     lines = [f"{found['collection']}: {newest['at']}, run {newest['run_id']}, {against}", ""]
     lines += [f"  {'ALARM' if one['alarm'] else 'quiet'}  {one['name']:<{NAME}} {one['says']}" for one in measures]
-    lines += ["", f"  the last {len(records)}, oldest first ({NONE}: not measured; ! below: alarm)"]
+    lines += [
+        "",
+        f"  the last {len(records)}, oldest first ({NONE}: not measured, or of another encoder; ! below: alarm)",
+    ]
     for one in measures:
-        lines += _trend(one["name"], [_named(record, one["name"]) for record in records])
+        lines += _trend(one["name"], line(records, one["name"]))
     return "\n".join(lines)
 
 
-def _named(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return next((one for one in record["measures"] if one["name"] == name), {"value": None, "alarm": False})
-
-
-def _trend(name: str, measured: Sequence[Mapping[str, Any]]) -> list[str]:
-    values = [one["value"] for one in measured]
+def _trend(name: str, measured: Sequence[Mapping[str, Any] | None]) -> list[str]:
+    values = [one["value"] if one else None for one in measured]
     known = [value for value in values if value is not None]
     if not known:
         return []
     low, high = min(known), max(known)
     line = "".join(_bar(value, low, high) for value in values)
-    marks = "".join("!" if one["alarm"] else " " for one in measured).rstrip()
+    marks = "".join("!" if one and one["alarm"] else " " for one in measured).rstrip()
     trend = [f"  {name:<{NAME}} {line}  {low:.4g} to {high:.4g}"]
     return [*trend, f"  {'':<{NAME}} {marks}"] if marks else trend
 

@@ -59,11 +59,22 @@ class Rows:
         places = pc.select_k_unstable(held, min(count, held.num_rows), sort_keys=[("chunk_hash", "ascending")])
         return sorted(held["chunk_hash"].take(places).to_pylist())
 
-    def drawn(self, count: int, seed: str) -> list[int]:
-        """Places of `count` rows that stand for a passage, or of all of them, drawn by `seed`; ascending."""
-        number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")
-        chosen = np.random.default_rng(number).choice(self.live, min(count, len(self.live)), replace=False)
-        return sorted(int(place) for place in chosen)
+    def missing_in(self, other: Rows) -> npt.NDArray[np.int64]:
+        """Places of the rows whose passages the other ones do not hold, (n,) int64."""
+        held = other.table["chunk_hash"].take(pa.array(other.live))
+        known = pc.is_in(self.table["chunk_hash"].take(pa.array(self.live)), value_set=held)
+        return np.asarray(self.live[~known.to_numpy()])
+
+    def drawn(self, count: int, seed: str, first: npt.NDArray[np.int64] | None = None) -> list[int]:
+        """Places of `count` rows that stand for a passage, or of all of them, drawn by `seed`; ascending.
+
+        Half of them, or as many as there are, come from `first`, some of the places.
+        """
+        random = np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
+        preferred = self.live[:0] if first is None else random.choice(first, min(count // 2, len(first)), replace=False)
+        rest = np.setdiff1d(self.live, preferred, assume_unique=True)
+        chosen = random.choice(rest, min(count - len(preferred), len(rest)), replace=False)
+        return sorted(int(place) for place in (*preferred, *chosen))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def fidelity(hashes: Sequence[str], texts: Sequence[str], stored: Vectors, encod
     anew = encoder.encode_documents([texts[place] for place in sound])
     lengths = np.maximum(np.linalg.norm(stored[sound], axis=1), 1e-12)
     cosines = np.einsum("nd,nd->n", anew, stored[sound]) / lengths
-    wrong = int((cosines < TOLERANCE).sum())
+    wrong = int((~(cosines >= TOLERANCE)).sum())  # those that are not a number too
     said = (
         f"{wrong} of {len(sound)} stored vectors are not what the encoder makes of their texts: cosine "
         f"{cosines.min():.4f} at least, {TOLERANCE} expected"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -30,13 +31,13 @@ class Measure:
     alarm: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands in a record, with six digits behind the point."""
+        """As it stands in a record, with six digits behind the point; None for what is not a number, as in JSON."""
         numbers = {name: _rounded(getattr(self, name)) for name in ("value", "before", "threshold")}
         return {**asdict(self), **numbers}
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 6)
+    return None if value is None or not math.isfinite(value) else round(float(value), 6)
 
 
 @dataclass(frozen=True, slots=True)

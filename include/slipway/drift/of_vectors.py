@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,10 @@ TREND_FLOOR = 0.05  # of the centroid since the oldest record: a year of ordinar
 
 
 def sound(now: Sample, before: Sample | None, rules: Rules) -> list[Measure]:
-    """Norms, zero vectors and equal vectors. None of them needs the live release to be of the same encoder."""
+    """Norms, zero vectors and equal vectors. None of them needs the live release to be of the same encoder.
+
+    Alarms are the negation of what is in order, here and in `trend`: what is not a number is not in order.
+    """
     lengths = norms(now.vectors)
     extremes = {"smallest": lengths.min(), "mean": lengths.mean(), "largest": lengths.max()}
     found = [_norm(which, float(value)) for which, value in extremes.items()]
@@ -37,7 +41,7 @@ def sound(now: Sample, before: Sample | None, rules: Rules) -> list[Measure]:
 
 def _norm(which: str, value: float) -> Measure:
     said = f"the {which} norm of the vectors is {value:.6f}, unit norm expected"
-    return Measure(f"{which}_norm", VECTORS, value, said, alarm=abs(value - 1) > NORM_TOLERANCE)
+    return Measure(f"{which}_norm", VECTORS, value, said, alarm=not abs(value - 1) <= NORM_TOLERANCE)
 
 
 def _equal(now: Sample, before: Sample | None, rules: Rules) -> Measure:
@@ -90,8 +94,10 @@ def _shared(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int]
 
 
 def centroid(sample: Sample) -> list[float]:
-    """The sample's mean vector, as it is kept in a record."""
+    """The sample's mean vector, as it is kept in a record; empty where that is not a number."""
     mean: npt.NDArray[np.float64] = sample.vectors.mean(axis=0, dtype=np.float64)
+    if not np.isfinite(mean).all():
+        return []
     return [round(float(value), 6) for value in mean]
 
 
@@ -101,6 +107,7 @@ def trend(now: Sample, oldest: Mapping[str, Any] | None, rules: Rules) -> Measur
     if oldest is None or min(len(now.vectors), oldest["sample"]["vectors"]) < FEWEST:
         return Measure(name, VECTORS, None, "not compared: no older record of this encoder has enough vectors")
     value = float(np.linalg.norm(now.vectors.mean(axis=0, dtype=np.float64) - np.asarray(oldest["centroid"])))
-    limit = max(centroid_noise(now.vectors, oldest["sample"]["vectors"], rules.alpha), TREND_FLOOR)
+    noise = centroid_noise(now.vectors, oldest["sample"]["vectors"], rules.alpha) if math.isfinite(value) else 0.0
+    limit = max(noise, TREND_FLOOR)
     said = f"the centroid lies {value:.4f} from that of {oldest['at']}, the oldest record of this encoder"
-    return Measure(name, VECTORS, value, said, threshold=limit, alarm=value > limit)
+    return Measure(name, VECTORS, value, said, threshold=limit, alarm=not value <= limit)

@@ -29,8 +29,8 @@ class Calibrated:
     threshold: float
 
     def over(self, floor: float) -> bool:
-        """Whether it is beyond chance, and large enough (`floor`) for anybody to care."""
-        return self.value > max(self.threshold, floor)
+        """Whether it is beyond chance, and large enough (`floor`) for anybody to care. So is what is not a number."""
+        return not self.value <= max(self.threshold, floor)
 
 
 def calibrate(statistic: Statistic, first: int, second: int, alpha: float, permutations: int, seed: int) -> Calibrated:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slipway import layout
+from slipway.drift.measure import NEIGHBOURS, VECTORS
 from slipway.manifest import MANIFEST, Manifest, find, load
 from slipway.storage.base import ObjectStore
+
+OF_ONE_ENCODER = (VECTORS, NEIGHBOURS)  # groups of measures
 
 
 def places(store: ObjectStore) -> list[str]:
@@ -19,6 +23,20 @@ def history(store: ObjectStore, last: int) -> list[dict[str, Any]]:
     """The facts of the newest `last` records, oldest first (see slipway.stages.drift.observe)."""
     found = (find(store, place) for place in places(store)[-last:])
     return [dict(record.facts) for record in found if record]  # maintenance may have removed one since the listing
+
+
+def line(records: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any] | None]:
+    """What each of the records (facts, oldest first) says of a measure; None where it says nothing of it.
+
+    Vectors of two encoders cannot be compared, nor what is near in them: of these measures, only the records of the
+    newest one's encoder are in one line.
+    """
+    encoder = records[-1]["encoder"]
+    found = [next((one for one in record["measures"] if one["name"] == name), None) for record in records]
+    return [
+        one if one and (record["encoder"] == encoder or one["group"] not in OF_ONE_ENCODER) else None
+        for one, record in zip(found, records, strict=True)
+    ]
 
 
 def own(store: ObjectStore, run_id: str, candidate: str) -> Manifest | None:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from slipway.evaluation.bootstrap import intervals
 from slipway.evaluation.signs import signed
+from slipway.evaluation.tone import floor_of_slice, tone
 
 DIGITS = 6  # of a measured number after the point
 WHAT_TO_DO = "add some, or allow it (a night by --allow-undecided, an upgrade by an approval with a comment)"
@@ -141,11 +142,12 @@ class Against:
         found = {name: slice_[metric] for name, slice_ in self.by_slice.items() if metric in slice_}
         if not found:
             return Outcome.UNDECIDED, "the live release was not measured query by query, so slices are undecided"
-        outcomes = {name: self._outcome(one, margin, floor, self.slice_alpha) for name, one in found.items()}
+        floors = {name: floor_of_slice(floor, self.overall[metric].queries, one.queries) for name, one in found.items()}
+        outcomes = {name: self._outcome(one, margin, floors[name], self.slice_alpha) for name, one in found.items()}
         for outcome in (Outcome.FAIL, Outcome.UNDECIDED):
             if names := [name for name, its in outcomes.items() if its is outcome]:
                 told = "; ".join(f"slice {name} {self._told(found[name], self.slice_alpha)}" for name in names)
-                says = self._says(outcome, found[names[0]], margin, floor, self.slice_alpha)
+                says = self._says(outcome, found[names[0]], margin, floors[names[0]], self.slice_alpha)
                 return outcome, f"{told}; {_allowed(margin)} in a slice: {says}"
         return Outcome.PASS, f"{_allowed(margin)} in a slice, and none of {len(found)} lost more"
 
@@ -181,7 +183,7 @@ class Against:
             return f"undecided, too few queries to rule out {loss}: {WHAT_TO_DO}"
         if abs(found.difference) <= floor:
             return f"no win and no loss, as building the same index again changes up to {floor:.3g}"
-        return "better" if found.low is not None and found.low > floor else "not worse"
+        return "better" if tone(found.low, found.high, floor) == "better" else "not worse"
 
     def _told(self, found: Difference, alpha: float) -> str:
         told = f"{signed(found.difference)} against the live {found.live:.4g}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slipway import checkpoint
 from slipway.errors import ObjectMissing
+from slipway.evaluation.demands import demands
 from slipway.index import artifact
 from slipway.manifest import Manifest
 from slipway.report import drifting
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
     from slipway.report.writing import Reported
 
 SCHEMA = 1
+NAMED = 50
 BINS = 11  # of the overlap of two top tens: 0 to 10 documents in common
 _EVALUATED = ("metrics", "by_slice", "parameters", "parameters_reason", "judged_queries", "judged_missing")
 _ENCODER = ("name", "fingerprint", "dimension", "max_tokens", "pooling")
 
 
 def assemble(run: Run, reported: Reported, made_at: str) -> dict[str, Any]:
-    """All that the page shows. Its size does not depend on how many golden queries there are."""
+    """All that the page shows. Its size grows with the slices of the golden queries, but not with the queries.
+
+    Of lists of queries and documents the first `NAMED` stand in it, and beside them their number: `gone`, `gone_count`.
+    """
     compared, facts = reported.comparison, reported.evaluation.facts
     live = _live(run, compared)
     return {
@@ -38,11 +43,11 @@ def assemble(run: Run, reported: Reported, made_at: str) -> dict[str, Any]:
         "candidate": _described(run, reported.candidate),
         "live": {**_described(run, live), "release_id": live.fingerprint} if live else None,
         "verdict": _verdict(reported),
-        "comparison": dict(compared.facts) if compared else None,
+        "comparison": _cut(compared.facts, ("dropped", "gone")) if compared else None,
         "margins": _margins(run, reported.kind),
         "min_queries": run.collection.judging.min_queries,
         "changed": _changed(run, compared) if compared else None,
-        "evaluation": {name: facts[name] for name in _EVALUATED if name in facts},
+        "evaluation": _cut({name: facts[name] for name in _EVALUATED if name in facts}, ("judged_missing",)),
         "live_evaluation": {name: live.facts[name] for name in ("metrics", "parameters")} if live else None,
         "sweep": list(facts.get("sweep", [])),
         "moved": read_json(run.store, compared, "moved.json") if compared else {"losers": [], "winners": []},
@@ -54,6 +59,13 @@ def assemble(run: Run, reported: Reported, made_at: str) -> dict[str, Any]:
         "seconds": {stage: round(spent, 3) for stage, spent in reported.seconds.items()},
         "plan": dict(reported.planned) if reported.planned else None,
     }
+
+
+def _cut(facts: Mapping[str, Any], lists: Sequence[str]) -> dict[str, Any]:
+    """The facts with the first of each of these lists, and how many there are."""
+    held = [name for name in lists if name in facts]
+    counts = {f"{name}_count": len(facts[name]) for name in held}
+    return {**facts, **{name: list(facts[name][:NAMED]) for name in held}, **counts}
 
 
 def _live(run: Run, comparison: Manifest | None) -> Manifest | None:
@@ -96,9 +108,8 @@ def _verdict(reported: Reported) -> dict[str, Any]:
 
 def _margins(run: Run, kind: str) -> dict[str, float]:
     """Largest loss that is allowed against the live release, by metric."""
-    gates = run.collection.gates.items()
-    margins = {"ndcg_at_10": run.collection.reindex.margin} if kind == "reindex" else {}
-    return margins | {name: gate.max_drop for name, gate in gates if gate.max_drop is not None}
+    gates = demands(run.collection, {}, upgrade=kind == "reindex").items()
+    return {name: gate.max_drop for name, gate in gates if gate.max_drop is not None}
 
 
 def _changed(run: Run, comparison: Manifest) -> dict[str, Any]:

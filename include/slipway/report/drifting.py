@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from slipway import layout
-from slipway.manifest import MANIFEST, Manifest, load
+from slipway.drift import record
+from slipway.manifest import Manifest, find
 from slipway.storage.base import ObjectStore
 
 LAST = 30  # runs
@@ -15,10 +15,9 @@ def records(store: ObjectStore, newest: Manifest | None) -> list[dict[str, Any]]
     """The measures of the last runs up to that one, oldest first. Empty where a run observed nothing."""
     if newest is None:
         return []
-    keys = (info.key for info in store.list(layout.DRIFT) if info.key.endswith(f"/{MANIFEST}"))
-    places = sorted(key.removesuffix(f"/{MANIFEST}") for key in keys)
-    before = [place for place in places if place < newest.place][-(LAST - 1) :]
-    return [_shown(one.facts) for one in (*(load(store, place) for place in before), newest)]
+    before = [place for place in record.places(store) if place < newest.place][-(LAST - 1) :]
+    found = (find(store, place) for place in before)  # maintenance may have removed one since the listing
+    return [_shown(one.facts) for one in (*found, newest) if one]
 
 
 def _shown(facts: Any) -> dict[str, Any]:

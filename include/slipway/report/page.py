@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from slipway.drift.record import line
+from slipway.evaluation.tone import floor_of_slice
 from slipway.report import formats, plots, words
 
 PAGES = Path(__file__).parent / "pages"
@@ -103,13 +105,20 @@ def _slices(document: Mapping[str, Any]) -> dict[str, Any] | None:
     if not shown:
         return None
     rows = [(name, one["metrics"][JUDGED_BY]) for name, one in shown]
-    margin = document["margins"].get(JUDGED_BY)
+    margin, floor, queries = document["margins"].get(JUDGED_BY), _floor(document), document["comparison"]["queries"]
+    floors = [None if floor is None else floor_of_slice(floor, queries, one["queries"]) for _, one in shown]
     return {
-        "plot": plots.forest(rows, [margin] * len(rows), [None] * len(rows)),
+        "plot": plots.forest(rows, [margin] * len(rows), floors),
         "rows": [{"name": name, "queries": one["queries"], **one["metrics"]} for name, one in shown],
         "rest": len(worst) - len(shown),
         "least": worst[len(shown)][1]["metrics"][JUDGED_BY]["difference"] if len(worst) > len(shown) else None,
     }
+
+
+def _floor(document: Mapping[str, Any]) -> float | None:
+    """The noise floor of nDCG@10 over all queries."""
+    noise: Mapping[str, float] = document["comparison"]["noise"] or {}
+    return noise.get(JUDGED_BY)
 
 
 def _measured(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -149,7 +158,7 @@ def _drift(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _trend(measure: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    of_name = [one for record in records for one in record["measures"] if one["name"] == measure["name"]]
+    of_name = [one for one in line(records, measure["name"]) if one]
     return {
         **measure,
         "title": MEASURES.get(measure["name"]) or measure["name"].replace("_", " ").replace(":", ": ").capitalize(),

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from slipway.evaluation.tone import tone
 from slipway.report.formats import short, signed
 from slipway.report.scale import Scale, around
 
@@ -81,18 +82,9 @@ def _forest_row(
         interval=None if low is None or high is None else (scale(low), scale(high)),
         margin=None if margin is None else scale(-margin),
         noise=None if floor is None else (scale(-floor), scale(floor)),
-        tone=_tone(low, high, one["difference"], floor or 0.0),
+        tone=tone(low, high, floor or 0.0),
         value=signed(one["difference"]),
     )
-
-
-def _tone(low: float | None, high: float | None, difference: float, floor: float) -> str:
-    """What a difference is, in one word. What lies within the noise is neither better nor worse."""
-    if low is None or high is None:
-        return "open"
-    if abs(difference) <= floor or low <= 0 <= high:
-        return "plain"
-    return "better" if low > 0 else "worse"
 
 
 @dataclass(frozen=True, slots=True)

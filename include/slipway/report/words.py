@@ -116,12 +116,12 @@ def method(document: dict[str, Any]) -> list[str]:
         said.append(
             "The noise floor is how far a metric moves when the same vectors are indexed again with another seed."
         )
-    if compared["dropped"]:
-        left_out = _counted(len(compared["dropped"]), "golden query", "golden queries")
+    if compared["dropped_count"]:
+        left_out = _counted(compared["dropped_count"], "golden query", "golden queries")
         said.append(f"{left_out} left out: none of the documents judged for it is there.")
-    if compared["gone"]:
+    if compared["gone_count"]:
         first = ", ".join(compared["gone"][:3])
-        missing = _counted(len(compared["gone"]), "judged document", "judged documents")
+        missing = _counted(compared["gone_count"], "judged document", "judged documents")
         said.append(f"{missing} not in the candidate's snapshot, such as {first}.")
     return said
 

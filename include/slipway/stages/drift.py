@@ -124,9 +124,14 @@ class _Watched:
         return changed / max(made.counts["documents"], made.counts["baseline_documents"], 1)
 
     def _fidelity(self) -> list[Measure]:
-        """Other passages each run, so that in time all are looked at; a retry draws the same."""
-        rows = draw.Rows.of(self.run, self.candidate)
-        places = rows.drawn(PASSAGES, self.run.run_id)
+        """Other passages each run, so that in time all are looked at; a retry draws the same.
+
+        Half of them are of those that the live release does not hold: a model that broke since shows in no others.
+        """
+        rows, news = draw.Rows.of(self.run, self.candidate), None
+        if self.live is not None and self.live.facts["encoder"] == self.now.encoder:
+            news = rows.missing_in(draw.Rows.of(self.run, self.live))
+        places = rows.drawn(PASSAGES, self.run.run_id, news)
         documents = fetch(self.run.store, self.candidate.one(artifact.DOCUMENTS), self.run.scratch)
         drawn = draw.passages(rows, documents, places)
         hashes = [one.chunk_hash for one in drawn]

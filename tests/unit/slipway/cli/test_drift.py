@@ -26,6 +26,19 @@ def test_alarms_come_first_and_each_measure_has_its_trend() -> None:
     assert lines[8].split()[:2] == ["norm", "··▁"]
 
 
+def test_vectors_of_two_encoders_are_not_in_one_line() -> None:
+    texts = {"group": "texts"}
+    records = [
+        a_record(1, a_measure("mmd", 0.1), a_measure("lengths", 0.1, **texts)),
+        a_record(2, a_measure("mmd", 0.9, alarm=True), a_measure("lengths", 0.2, **texts)) | {"encoder": "other"},
+        a_record(3, a_measure("mmd", 0.2), a_measure("lengths", 0.3, **texts)),
+    ]
+    lines = drifts.page({"collection": "pydocs", "records": records}).splitlines()
+    shown = [line.split()[:2] for line in lines if line.startswith(("  mmd", "  lengths"))]
+    assert shown == [["mmd", "▁·█"], ["lengths", "▁▅█"]]
+    assert not any("!" in line for line in lines[6:])
+
+
 def test_a_collection_without_a_record_says_so() -> None:
     assert drifts.page({"collection": "pydocs", "records": []}) == "pydocs: no run has looked for drift yet"
 

@@ -188,3 +188,22 @@ def test_a_passage_that_does_not_give_its_hash_is_told_and_not_embedded() -> Non
     found = fidelity_of(cloud(20), said)
     assert alarms(found) == {"altered_passages"}
     assert only(found, "altered_passages").value == 1
+
+
+def test_vectors_that_are_no_numbers_raise_alarms() -> None:
+    broken = cloud(200, seed=1)
+    broken[:50] = np.nan
+    now, before = sample(broken), live(cloud(200, seed=1))
+    oldest = {"centroid": centroid(before), "sample": {"vectors": 200}, "at": "20250131T021500Z"}
+    found = [*sound(now, before, RULES), *moved(now, before, RULES), trend(now, oldest, RULES)]
+    assert {"smallest_norm", "mean_norm", "largest_norm", "centroid_shift", "mmd", "centroid_trend"} <= alarms(found)
+    assert only(found, "mmd").as_json()["value"] is None
+    assert centroid(now) == []
+
+
+def test_stored_vectors_that_are_no_numbers_are_not_those_of_their_texts() -> None:
+    stored = cloud(20)
+    stored[7] = np.nan
+    found = fidelity_of(stored)
+    assert alarms(found) == {"fidelity"}
+    assert only(found, "fidelity").says.startswith("1 of 20 stored vectors")

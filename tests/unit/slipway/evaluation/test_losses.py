@@ -163,6 +163,17 @@ def test_each_slice_is_judged_and_the_bad_ones_are_named() -> None:
     assert good.reason.endswith("allowed is a loss of 0.05 in a slice, and none of 1 lost more")
 
 
+def test_the_noise_of_a_slice_is_that_of_fewer_queries() -> None:
+    """A fourth of the queries: twice the noise, which the slice's loss does not pass."""
+    values = [-0.1, -0.06] * 20
+    found = against([0.0] * 120 + values, {"few": values}, floor=0.03)
+    assert found.by_slice["few"][METRIC].high == pytest.approx(-0.075, abs=0.005)
+    assert found.judge_slices(METRIC, 0.05)[0] is Outcome.FAIL
+    assert against([0.0] * 120 + values, {"few": values}, floor=0.045).judge_slices(METRIC, 0.05)[0] is (
+        Outcome.UNDECIDED
+    )
+
+
 def test_a_small_slice_that_got_worse_leaves_the_gate_undecided() -> None:
     found = judged(against([0.0] * 40, {"names": [0.0] * 35, "few": [-0.4] * 5}), max_drop_in_slice=0.05)
     assert (found.passed, found.undecided) == (False, True)

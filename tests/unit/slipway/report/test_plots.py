@@ -17,9 +17,21 @@ def difference(value, low=None, high=None):
         (-0.1, 0.1, 0.0, None, "plain"),
         (0.01, 0.1, 0.05, None, "better"),
         (-0.1, -0.01, -0.05, None, "worse"),
+        (-0.1, -0.06, -0.08, 0.05, "worse"),
         (-0.1, -0.01, -0.05, 0.05, "plain"),
+        (-0.011, -0.001, -0.006, 0.005, "plain"),
+        (0.001, 0.011, 0.006, 0.005, "plain"),
     ],
-    ids=["too few queries", "both signs", "gain", "loss", "within the noise"],
+    ids=[
+        "too few queries",
+        "both signs",
+        "gain",
+        "loss",
+        "loss beyond the noise",
+        "within the noise",
+        "loss that may be within the noise",
+        "gain that may be within the noise",
+    ],
 )
 def test_a_difference_is_only_called_a_gain_or_a_loss_where_it_is_certain(low, high, value, floor, tone):
     (row,) = plots.forest([("ndcg", difference(value, low, high))], [None], [floor]).rows

@@ -7,8 +7,10 @@ from html.parser import HTMLParser
 import pytest
 
 from slipway import layout
+from slipway.drift import record
 from slipway.errors import CorruptObject
-from slipway.report import read_document, read_page, write
+from slipway.evaluation.demands import RECALL_DROP
+from slipway.report import drifting, read_document, read_page, write
 from slipway.report.page import render
 from tests.support.reports import a_first_judgement, a_judgement
 
@@ -71,8 +73,8 @@ def test_its_data_say_what_the_page_says(store, made):
     assert found["live"]["encoder"]["fingerprint"] == "a" * 16
     assert found["live"]["release_id"] == made.reported.comparison.facts["live"]
     assert found["verdict"]["gates"] == made.reported.verdict.as_json()
-    assert found["comparison"] == made.reported.comparison.facts
-    assert found["margins"] == {"ndcg_at_10": 0.02}
+    assert found["comparison"] == made.reported.comparison.facts | {"dropped_count": 1, "gone_count": 1}
+    assert found["margins"] == {"ndcg_at_10": 0.02, "recall_at_10": RECALL_DROP}
     assert found["plan"]["to_embed"] == 84_211
     assert [len(record["measures"]) for record in found["drift"]] == [8] * 12
     assert (
@@ -122,6 +124,59 @@ def test_a_report_stays_small_however_many_queries_and_slices_there_are(store, t
     assert report.size_bytes < 1_500_000
     assert len(found["drift"]) == 30
     assert "The 20 slices that lose most; 20 more are at" in page
+
+
+def test_its_size_does_not_grow_with_the_queries_that_lost_their_documents(store, made):
+    missing = [f"api:{number}" for number in range(3_000)]
+    compared = replace(made.reported.comparison, facts={**made.reported.comparison.facts, "gone": missing})
+    evaluated = {**made.reported.evaluation.facts, "judged_missing": missing}
+    evaluation = replace(made.reported.evaluation, facts=evaluated)
+    report = write(made.run, replace(made.reported, comparison=compared, evaluation=evaluation))
+    found = read_document(store, report)
+    assert (found["comparison"]["gone"], found["comparison"]["gone_count"]) == (missing[:50], 3_000)
+    judged = found["evaluation"]
+    assert (judged["judged_missing"], judged["judged_missing_count"]) == (missing[:50], 3_000)
+    assert "3,000 judged documents are not in the candidate" in read_page(store, report)
+
+
+def test_a_night_has_the_margins_of_its_file_alone(store, tmp_path):
+    made = a_judgement(store, tmp_path, kind="nightly")
+    assert read_document(store, write(made.run, made.reported))["margins"] == {"ndcg_at_10": 0.02}
+
+
+def test_a_slice_has_a_wider_noise_floor_than_all_queries(store, made):
+    found = read_document(store, write(made.run, made.reported))
+    for one in found["comparison"]["by_slice"].values():  # 15 of 60 queries: a floor twice as wide
+        one["metrics"]["ndcg_at_10"] |= {"difference": -0.02, "low": -0.03, "high": -0.007}
+    found["comparison"]["noise"] = {"ndcg_at_10": 0.004}
+    found["comparison"]["metrics"] = {"ndcg_at_10": found["comparison"]["metrics"]["ndcg_at_10"] | {"low": None}}
+    assert '<g class="worse">' not in render(found)
+    found["comparison"]["noise"] = {"ndcg_at_10": 0.003}
+    assert render(found).count('<g class="worse">') == 4
+
+
+def test_records_that_maintenance_removes_meanwhile_are_left_out(store, made, monkeypatch):
+    newest = made.reported.drift
+    first, *others = record.places(store)
+    listed = record.places
+
+    def swept(store):
+        found = listed(store)
+        store.delete(f"{first}/manifest.json")
+        return found
+
+    monkeypatch.setattr(record, "places", swept)
+    assert [one["run_id"] for one in drifting.records(store, newest)] == [f"night-{n:03d}" for n in range(1, 12)]
+    assert len(others) == 11
+
+
+def test_a_line_of_vectors_holds_records_of_one_encoder(store, made):
+    found = read_document(store, write(made.run, made.reported))
+    for one in found["drift"][2:5]:
+        one["encoder"] = "f" * 16
+    page = render(found)
+    assert "Centroid shift over 9 runs, 1 with an alarm" in page
+    assert "Median length over 12 runs" in page
 
 
 def test_a_loss_that_is_certain_is_told_in_the_first_sentence(store, tmp_path):
