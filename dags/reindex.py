@@ -29,9 +29,7 @@ def reindex(collection: Collection) -> DAG:
             **STEADY,
             "execution_timeout": campaign.release_time(release_limit(collection)),
         }
-        released = campaign.release.override(outlets=[release_asset(collection.name)], **waits)(
-            planned, approved.output
-        )
+        released = campaign.release.override(outlets=[release_asset(collection.name)], **waits)(built, approved.output)
         planned >> tried >> shards
         vectors >> built
         approved >> released

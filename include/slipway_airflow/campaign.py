@@ -140,7 +140,7 @@ def embed(shard: dict[str, int]) -> dict[str, Any]:
 
 
 @step(hours=BUILD_HOURS, pool=pools.INDEX, trigger_rule=TriggerRule.NONE_FAILED)
-def build() -> dict[str, str | None]:
+def build() -> dict[str, Any]:
     """### Build the candidate, measure it, and compare it with what serves
 
     Takes the newest night's documents again, and embeds what has changed since the plan. Builds the index, compares
@@ -152,9 +152,10 @@ def build() -> dict[str, str | None]:
     any more, so nothing can be compared with it. `GoldenError`: the golden file is missing or malformed.
     """
     from slipway import reindex
+    from slipway.pointer import read_serving
 
     with open_campaign() as run:
-        return _places(reindex.build(run))
+        return {**_places(reindex.build(run)), "generation": read_serving(run.store)[0].generation}
 
 
 @step(hours=1)
@@ -187,7 +188,7 @@ def judge(built: Mapping[str, str | None]) -> dict[str, Any]:
 
 
 @step(hours=BUILD_HOURS)
-def release(planned: Mapping[str, Any], approval: Mapping[str, Any]) -> dict[str, Any]:
+def release(built: Mapping[str, Any], approval: Mapping[str, Any]) -> dict[str, Any]:
     """### Make it live
 
     Takes the collection's lease, so no night is at work meanwhile. Catches up with the nights once more, judges again
@@ -202,10 +203,14 @@ def release(planned: Mapping[str, Any], approval: Mapping[str, Any]) -> dict[str
     """
     from slipway import reindex
     from slipway_airflow.assets import release_asset, release_facts
+    from slipway_airflow.campaign_report import spent_by
 
     context = get_current_context()
+    ti = context["ti"]
     with open_campaign() as run:
-        done = reindex.release(run, reindex.asked_of(run), approval_of(approval), planned["generation"])
+        done = reindex.release(
+            run, reindex.asked_of(run), approval_of(approval), built["generation"], seconds=spent_by(ti)
+        )
         asset = release_asset(run.collection.name)
     context["ti"].xcom_push("released", asdict(done))
     if not done.released:
@@ -257,7 +262,7 @@ def approval_of(given: Mapping[str, Any]) -> Approval:
     """What `approve` returned, as `slipway.decisions` has it: an XCom may hold a list where that has a tuple."""
     from slipway.decisions import Approval
 
-    return Approval(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+    return Approval.from_json(given)
 
 
 def _asked(context: Context) -> Asked:
@@ -284,8 +289,7 @@ def _places(built: Built) -> dict[str, str | None]:
     return {part: made.place if (made := getattr(built, part)) else None for part in PARTS}
 
 
-def _loaded(run: Run, places: Mapping[str, str | None]) -> Built:
-
+def _loaded(run: Run, places: Mapping[str, Any]) -> Built:
     from slipway.manifest import load
     from slipway.reindex import Built
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from slipway import checkpoint, decisions
 from slipway.decisions import Approval
-from slipway.errors import NotApproved
+from slipway.errors import InputError, NotApproved
 from slipway.evaluation.gates import Verdict
 from slipway.reindex.asking import Asked, asked_of
 from slipway.reindex.judging import Judged
@@ -33,13 +33,16 @@ class Answer:
 def decide(run: Run, judged: Judged, answer: Answer | None) -> Approval:
     """The approval, recorded; `answer` is None where nobody answered, or nobody was asked.
 
-    Raises `NotApproved`, once that is recorded as well.
+    Raises `NotApproved`, once that is recorded as well; and `InputError` for an approval that does not say enough,
+    which decides nothing.
     """
     run = checkpoint.as_started(run)
     asked = asked_of(run)
     try:
         approval = approve_or_refuse(judged, asked, answer)
     except NotApproved as refused:
+        if answer is not None and answer.approved:
+            raise InputError(f"{refused}. Nothing is decided, and the candidate is kept: approve it again") from refused
         said = answer or Answer(False, NOBODY)
         comment = f"{said.comment} ({refused})" if said.comment else str(refused)
         _record(run, judged, _approval(False, said.who, comment, judged.verdict))

@@ -49,7 +49,7 @@ def begin(run: Run, asked: Asked, folder: Path) -> Start:
             live.manifest.fingerprint,
             fingerprint,
             base.place,
-            allowed=("encoder_change",),
+            allowed=("encoder_change",) if fingerprint != live.fingerprint else (),
             settings=settings,
             note=_note(run, asked, wanted),
         ),

@@ -111,15 +111,15 @@ def test_a_campaign_is_judged_by_more_than_the_file_has(tmp_path: Path, other: s
 
 
 def test_only_a_campaign_must_not_lose_in_what_was_not_asked(tmp_path: Path) -> None:
-    gates = {"recall_at_10": {"max_drop": 0.01}}
+    gates = {"ndcg_at_10": {"max_drop": 0.001}}
     run = a_run(MemoryStore(), tmp_path, **GOLDEN, index={"spec": "Flat"}, gates=gates)
     publish(run)
     assert verdict(run, evaluated(run), compared(run, 0.0, 0.0)).passed
     campaign = campaign_on(run)
     found = {gate.metric: gate for gate in verdict(campaign, evaluated(campaign), compared(run, 0.0, 0.0)).gates}
-    assert found["ndcg_at_10"].passed
-    assert found["recall_at_10"].undecided
-    assert "in what was not asked" in found["recall_at_10"].reason
+    assert found["ndcg_at_10"].undecided
+    assert "in what was not asked" in found["ndcg_at_10"].reason
+    assert found["recall_at_10"].passed  # of the index, which answers any vector
 
 
 def test_what_must_be_found_is_judged_without_a_gate(run: Run) -> None:
