@@ -11,6 +11,7 @@ from typing import Any
 
 from slipway import agreement, checkpoint, layout, lease, result
 from slipway.checkpoint import Start
+from slipway.config.metrics import METRICS
 from slipway.errors import BudgetExceeded, Refused, RunInProgress, SlipwayError
 from slipway.evaluation.demands import demands
 from slipway.evaluation.gates import Verdict, judge
@@ -220,22 +221,48 @@ def live_snapshot(run: Run) -> Manifest | None:
 def verdict(run: Run, evaluation: Manifest, comparison: Manifest | None) -> Verdict:
     """Judge an evaluation by the collection's gates (see slipway.evaluation.demands), and against the live release.
 
-    Losses are judged query by query by the `comparison`. What is not measured query by query (time, size, recall@1) is
-    compared with what the live release's own evaluation said, where the golden queries are the same. Gates that stay
-    undecided pass where the run was allowed that.
+    Losses are judged query by query by the `comparison`. What is not measured query by query is compared with what the
+    live release's own evaluation said: time and size always, and what golden queries measure (recall@1, exact search)
+    where they are the same ones. Gates that stay undecided pass where the run was allowed that.
     """
-    metrics, start = evaluation.facts["metrics"], checkpoint.started(run)
-    live = read_serving(run.store)[0].live_release
-    before, upgrade = None, False
-    if live is not None:
-        facts = read_release_manifest(run.store, live.release_id, live.manifest_sha256).facts
-        before = facts["metrics"] if facts["golden"] == evaluation.facts["golden"] else None
-        upgrade = _is_upgrade(run, start, facts)
-    against = Against.of(comparison.facts, upgrade) if comparison else None
-    uncompared = live is not None and comparison is None and (upgrade or evaluation.facts["golden"] is not None)
-    gates = demands(run.collection, metrics, upgrade)
-    judged = judge(gates, metrics, before, against, uncompared=uncompared)
+    facts, start = evaluation.facts, checkpoint.started(run)
+    metrics, live = facts["metrics"], read_serving(run.store)[0].live_release
+    if live is None:
+        judged = judge(demands(run.collection, metrics, upgrade=False), metrics, None)
+    else:
+        before = read_release_manifest(run.store, live.release_id, live.manifest_sha256).facts
+        upgrade, other_golden = _is_upgrade(run, start, before), before["golden"] != facts["golden"]
+        judged = judge(
+            demands(run.collection, metrics, upgrade),
+            metrics,
+            _without_golden(before["metrics"]) if other_golden else before["metrics"],
+            Against.of(comparison.facts, upgrade) if comparison else None,
+            uncompared="" if comparison else _uncompared(facts, upgrade),
+            other_golden=other_golden,
+        )
     return judged.allowing_undecided() if start and "undecided" in start.allowed else judged
+
+
+def _without_golden(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name in METRICS and not METRICS[name].needs_golden}
+
+
+def _uncompared(evaluation: Mapping[str, Any], upgrade: bool) -> str:
+    """Why a candidate with these facts of its evaluation was not compared with what is live; empty: as it should be."""
+    if evaluation["golden"] is None:
+        asked = "there are no golden queries to judge an upgrade by: add some, or approve with a comment"
+        return asked if upgrade else ""
+    if evaluation.get("judged_held") == 0:
+        return (
+            "not one judged document is in the collection, so a loss against the live release is undecided: compare "
+            "the ids in the golden file with those of the documents"
+        )
+    return (
+        "the live release could not be searched, as it is damaged or its model is not on this machine (the log says "
+        "which), so a loss against it is undecided: repair it (slipway verify names what is damaged) or put the model "
+        "back, or allow it (a night by --allow-undecided, in Airflow the parameter allow_undecided; an upgrade by an "
+        "approval with a comment)"
+    )
 
 
 def _is_upgrade(run: Run, start: Start | None, live: Mapping[str, Any]) -> bool:

@@ -269,6 +269,9 @@ def side_by_side(candidate: Sealed, evaluation: Sealed) -> Sealed | None:
     each difference with the interval in which it lies, by slice, and how alike the rankings are. Judged documents that
     were deleted at the source are left out on both sides. Nothing to do on a first run, or without golden queries.
 
+    A live release of which an object is damaged or missing is not compared, with a warning in the log: the gates are
+    undecided then, and a run with *Allow undecided gates* replaces it.
+
     **Red?** `EncoderError`: the model of the live release is not on this worker; put it back, or start a run with
     *Allow undecided gates*, which releases without this comparison. `GoldenError`: the golden file changed meanwhile.
     """

@@ -11,6 +11,10 @@ from slipway.config.metrics import METRICS, PER_QUERY
 from slipway.evaluation.losses import Against, Outcome
 
 DIGITS = 9  # of a loss after the point: 0.5 - 0.48 is a little more than 0.02 in binary
+_OTHER_GOLDEN = (
+    "the live release was judged by another golden file, so a loss against it is undecided: the next release has this "
+    "file's to compare with; allow it once (a night by --allow-undecided, an upgrade by an approval with a comment)"
+)
 INDEX, RELEVANCE, COST, CONTENT = "index", "relevance", "cost", "content"
 
 
@@ -69,14 +73,16 @@ def judge(
     live: Mapping[str, float] | None,
     against: Against | None = None,
     *,
-    uncompared: bool = False,
+    uncompared: str = "",
+    other_golden: bool = False,
 ) -> Verdict:
     """The verdict on a candidate's metrics.
 
-    `live`: the live release's on the same golden queries, if any. `against`: the comparison with it query by query,
-    which decides on the losses of the metrics that it has. `uncompared`: there should be one, and could not be.
+    `live`: the live release's, of those that need golden queries only where they were the same. `against`: the
+    comparison with it query by query, which decides on the losses of the metrics that it has. `uncompared`: why there
+    is none, where there should be one. `other_golden`: the live release was judged by other golden queries.
     """
-    judging = _Judging(metrics, live or {}, against, uncompared)
+    judging = _Judging(metrics, live or {}, against, uncompared, other_golden)
     return Verdict(tuple(judging.judge(name, gate) for name, gate in gates.items()))
 
 
@@ -94,14 +100,15 @@ class _Judging:
     metrics: Mapping[str, float]
     live: Mapping[str, float]
     against: Against | None
-    uncompared: bool
+    uncompared: str
+    other_golden: bool
 
     def judge(self, metric: str, gate: Gate) -> GateResult:
         value, kind = self.metrics.get(metric), kind_of(metric)
         if value is None:
-            undecided = self.uncompared and gate.min is None and gate.max is None  # nothing but a loss was to be judged
-            reason = f"{metric} was not measured, so it cannot pass"
-            return GateResult(metric, None, False, reason, undecided, kind)
+            undecided = bool(self.uncompared) and gate.min is None and gate.max is None  # only a loss was to be judged
+            why = f": {self.uncompared}" if undecided else ", so it cannot pass"
+            return GateResult(metric, None, False, f"{metric} was not measured{why}", undecided, kind)
         said: dict[Outcome, list[str]] = {outcome: [] for outcome in Outcome}
         for outcome, sentence in self._clauses(metric, gate, value):
             said[outcome].append(sentence)
@@ -126,9 +133,11 @@ class _Judging:
         if self.against and metric in self.against.overall:
             return self.against.judge(metric, margin)
         if self.uncompared and metric in PER_QUERY:
-            return _not_compared()
+            return Outcome.UNDECIDED, self.uncompared
         live = self.live.get(metric)
         if live is None:
+            if self.other_golden and METRICS[metric].needs_golden:
+                return Outcome.UNDECIDED, _OTHER_GOLDEN
             return _nothing_to_compare()
         loss = round(live - value if METRICS[metric].bound == "min" else value - live, DIGITS)
         change = f"{_number(abs(loss))} {'worse' if loss > 0 else 'better'} than" if loss else "the same as"
@@ -138,15 +147,11 @@ class _Judging:
     def _loss_in_slices(self, metric: str, margin: float) -> tuple[Outcome, str]:
         if self.against:
             return self.against.judge_slices(metric, margin)
-        return _not_compared() if self.uncompared else _nothing_to_compare()
+        return (Outcome.UNDECIDED, self.uncompared) if self.uncompared else _nothing_to_compare()
 
 
 def _nothing_to_compare() -> tuple[Outcome, str]:
     return Outcome.PASS, "no live release judged on the same golden queries to compare with"
-
-
-def _not_compared() -> tuple[Outcome, str]:
-    return Outcome.UNDECIDED, "the live release could not be searched, so a loss against it is undecided"
 
 
 def _allowed(gate: GateResult) -> GateResult:

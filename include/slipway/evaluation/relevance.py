@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import ir_measures
 from ir_measures import RR, Success, nDCG
@@ -53,10 +53,18 @@ def empty_result_rate(ranked: Sequence[Sequence[str]]) -> float:
     return round(sum(not found for found in ranked) / len(ranked), 6)
 
 
-def must_find_rate(queries: Sequence[GoldenQuery], ranked: Sequence[Sequence[str]]) -> float | None:
-    """Share of the documents that must be found that are in the top ten; None where no query has any."""
+def must_find_rate(
+    queries: Sequence[GoldenQuery], ranked: Sequence[Sequence[str]], held: Collection[str]
+) -> float | None:
+    """Share of the documents that must be found that are in the top ten; None where no query has any.
+
+    Only of those that are `held`: a document that was deleted at its source can be found by nobody.
+    """
     there = [
-        document in found[:10] for query, found in zip(queries, ranked, strict=True) for document in query.must_find
+        document in found[:10]
+        for query, found in zip(queries, ranked, strict=True)
+        for document in query.must_find
+        if document in held
     ]
     return round(sum(there) / len(there), 6) if there else None
 

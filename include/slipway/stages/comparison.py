@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from slipway import checkpoint, layout
 from slipway.encoders import load_encoder
-from slipway.errors import EncoderError, GoldenError, IndexRefused
+from slipway.errors import CorruptObject, EncoderError, GoldenError, IndexRefused, ObjectMissing
 from slipway.evaluation.golden import GoldenQuery, GoldenSet, read_golden
 from slipway.evaluation.moved import Documents
 from slipway.evaluation.opened import fetch_files, found_without, with_vectors
@@ -40,13 +41,15 @@ def compare(run: Run, candidate: Manifest, evaluation: Manifest, noise: bool = F
     same vectors built into an index once more, to see what chance alone changes; without, what was seen when the live
     release was built is taken, where that is of the same index spec.
 
-    None where nothing is live, where there are no golden queries, and where the live encoder's model is not on this
-    machine and the run was allowed undecided gates. Facts: the places `candidate` and `evaluation`, `live` (release),
+    None where nothing is live, where there are no golden queries or not one judged document is there, where an object
+    of the live release is damaged or missing (a night must be able to replace it), and where the live encoder's model
+    is not on this machine and the run was allowed undecided gates. Facts: the places `candidate` and `evaluation`,
+    `live` (release),
     `encoders`, `specs` (factory strings), `queries` (how many are judged on both), `dropped` (those of which no judged
     document is there), `gone` (judged documents that are not there), `alpha`, `slice_alpha`, `resamples`,
     `min_queries`, `metrics` and `by_slice` (see slipway.evaluation.losses.Difference), `noise` by metric, `neighbours`,
     and whether the live release's recall was `measured`. Objects: `queries.json`, `moved.json`. Raises `EncoderError`,
-    `GoldenError` and `CorruptObject`.
+    `GoldenError`, and `CorruptObject` and `ObjectMissing` of the candidate.
     """
     live = read_serving(run.store)[0].live_release
     if live is None or run.collection.golden is None:
@@ -59,15 +62,31 @@ def compare(run: Run, candidate: Manifest, evaluation: Manifest, noise: bool = F
     golden = _golden(run.collection.golden.queries, evaluation)
     inputs = {"candidate": candidate.digest, "evaluation": evaluation.digest}
     draft = Draft(run.store, layout.comparison(print_of), "compare", print_of, inputs)
-    work = _Comparing(run, candidate, evaluation, live, run.scratch / f"compare-{draft.attempt}")
     try:
+        work = _Comparing(run, candidate, evaluation, live, run.scratch / f"compare-{draft.attempt}")
         return work.seal(draft, golden, noise)
+    except _LiveDamaged as error:
+        logger.warning("nothing is compared, as the live release %s is damaged: %s", live.release_id, error)
+        return None
     except EncoderError as error:
         start = checkpoint.started(run)
         if start is None or "undecided" not in start.allowed:
             raise
         logger.warning("nothing is compared, as this run may be undecided: %s", error)
         return None
+
+
+class _LiveDamaged(Exception):
+    """An object of the live release is damaged or missing."""
+
+
+@contextmanager
+def _reading_live() -> Iterator[None]:
+    """What is found damaged in the block is the live release's."""
+    try:
+        yield
+    except (CorruptObject, ObjectMissing) as error:
+        raise _LiveDamaged(str(error)) from error
 
 
 def _golden(path: Path, evaluation: Manifest) -> GoldenSet:
@@ -82,7 +101,8 @@ class _Comparing:
 
     def __init__(self, run: Run, candidate: Manifest, evaluation: Manifest, live: Slot, folder: Path) -> None:
         self.run, self.candidate, self.evaluation, self.slot, self.folder = run, candidate, evaluation, live, folder
-        self.release = read_release_manifest(run.store, live.release_id, live.manifest_sha256)
+        with _reading_live():
+            self.release = read_release_manifest(run.store, live.release_id, live.manifest_sha256)
         self.same_encoder = self.release.facts["encoder"] == candidate.facts["encoder"]
         self.measured = True
 
@@ -95,17 +115,19 @@ class _Comparing:
             logger.warning("nothing is compared: not one judged document is in the candidate")
             return None
         candidate = self._answers_of_candidate(judged.queries)
-        live = candidate if self._is_live() else self._answers_of_live(judged.queries, judged.gone)
+        with _reading_live():
+            live = candidate if self._is_live() else self._answers_of_live(judged.queries, judged.gone)
+            theirs = Documents(fetch(self.run.store, self.release.one(artifact.DOCUMENTS), self.run.scratch))
+            live_encoder = self._encoder(self.release)
         sides = Sides(judged, candidate, live, self.run.collection.judging)
         draft.add_json("queries.json", sides.by_query())
-        theirs = Documents(fetch(self.run.store, self.release.one(artifact.DOCUMENTS), self.run.scratch))
         draft.add_json("moved.json", sides.moved(documents, theirs))
         measured_floors = self._floors(judged.queries, candidate) if noise else self._known_floors()
         facts = {
             "candidate": self.candidate.place,
             "evaluation": self.evaluation.place,
             "live": self.slot.release_id,
-            "encoders": {"candidate": self._encoder(self.candidate), "live": self._encoder(self.release)},
+            "encoders": {"candidate": self._encoder(self.candidate), "live": live_encoder},
             "specs": {"candidate": self._spec(self.candidate), "live": self._spec(self.release)},
             **sides.facts(self._recorded_recall()),
             "noise": measured_floors,

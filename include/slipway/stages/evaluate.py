@@ -25,7 +25,7 @@ from slipway.run import Run
 from slipway.serving.searcher import Searcher
 from slipway.serving.smoke import smoke_queries
 
-VERSION = 3
+VERSION = 4
 PROBES = 20  # smoke queries
 
 
@@ -34,7 +34,9 @@ def evaluate(run: Run, candidate: Manifest) -> Manifest:
 
     Latency depends on the machine's moment, so a measurement that failed a gate on it is taken anew in each run.
     Facts: `metrics` (by name, see slipway.config.metrics), `by_slice`, search-time `parameters` with the reason, the
-    golden file's checksum, and `sweep` (see slipway.evaluation.sweep). Objects: `queries.json` (per query) and
+    golden file's checksum, `judged_missing` (documents that golden queries name and the candidate does not hold: typos,
+    deleted or rejected ones), `judged_held` (how many queries have a judged document that it holds), and `sweep` (see
+    slipway.evaluation.sweep). Objects: `queries.json` (per query) and
     `smoke.json`. Raises `GoldenError`, and `EncoderError` when the model is not the candidate's.
     """
     golden = read_golden(run.collection.golden.queries) if run.collection.golden else None
@@ -117,20 +119,18 @@ class _Measuring:
         metrics["exact_ndcg_at_10"] = exact["ndcg_at_10"]
         metrics["exact_hit_rate_at_10"] = exact["hit_rate_at_10"]
         metrics["empty_result_rate"] = empty_result_rate(found)
-        if (rate := must_find_rate(judging, found)) is not None:
+        named = {document for query in judging for document in (*query.relevant, *query.must_find)}
+        held = self.searcher.held(sorted(named))
+        if (rate := must_find_rate(judging, found, held)) is not None:
             metrics["must_find_rate"] = rate
         draft.add_json("queries.json", _per_query(judging, found, by_query))
         return {
             "by_slice": means_by_slice(judging, by_query),
             "judged_queries": len(judging),
-            "judged_missing": self._missing(judging),
+            "judged_missing": sorted(named - held),
+            "judged_held": sum(any(document in held for document in query.relevant) for query in judging),
             "sweep": sweep(self.opened, self.spec, self.run.collection.index.search, parameters, queries, truth),
         }
-
-    def _missing(self, judging: list[GoldenQuery]) -> list[str]:
-        """Judged document ids that the candidate does not hold: typos, deleted or rejected documents."""
-        judged = {document for query in judging for document in query.relevant}
-        return sorted(judged - self.searcher.held(sorted(judged)))
 
     def _latency(self, queries: npt.NDArray[np.float32]) -> dict[str, float]:
         return latency(lambda query: self.searcher.search(query, 10), queries)

@@ -13,8 +13,9 @@ from slipway.config.metrics import PER_QUERY
 from slipway.manifest import Draft, Manifest
 from slipway.pipeline import verdict
 from slipway.run import Run
+from slipway.stages.release import release
 from tests.support.memory_store import MemoryStore
-from tests.support.releases import a_candidate, a_run, an_evaluation, publish
+from tests.support.releases import PASSED, a_candidate, a_run, an_evaluation, publish
 
 GOLDEN = {"golden": {"queries": "/golden.jsonl"}}
 METRICS = dict.fromkeys(PER_QUERY, 0.5)
@@ -120,6 +121,38 @@ def test_only_a_campaign_must_not_lose_in_what_was_not_asked(tmp_path: Path) -> 
     assert found["ndcg_at_10"].undecided
     assert "in what was not asked" in found["ndcg_at_10"].reason
     assert found["recall_at_10"].passed  # of the index, which answers any vector
+
+
+WITH_SIZES = {"recall_at_100": 0.5, "index_bytes": 100.0, "p95_ms": 2.0}
+
+
+def test_another_golden_file_leaves_sizes_and_times_judged_and_the_rest_undecided(tmp_path: Path) -> None:
+    gates = {name: {"max_drop": 0} for name in WITH_SIZES}
+    run = a_run(MemoryStore(), tmp_path, **GOLDEN, gates=gates)
+    candidate = a_candidate(run)
+    release(run, candidate, an_evaluation(run, candidate, **WITH_SIZES), PASSED, 0, "tester", "because")
+    found = verdict(run, evaluated(run, **WITH_SIZES | {"index_bytes": 101.0}), compared(run, 0.0, 0.0))
+    told = {gate.metric: (gate.passed, gate.undecided) for gate in found.gates}
+    assert told == {"recall_at_100": (False, True), "index_bytes": (False, False), "p95_ms": (True, False)}
+    assert "judged by another golden file" in found.gates[0].reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"golden": None, "metrics": {}}, "there are no golden queries to judge an upgrade by: add some, or approve"),
+        ({"judged_held": 0}, "not one judged document is in the collection"),
+        ({"judged_held": 3}, "the live release could not be searched, as it is damaged or its model is not"),
+    ],
+)
+def test_a_campaign_that_was_not_compared_is_undecided_and_says_why(run: Run, facts: dict[str, Any], says: str) -> None:
+    publish(run)
+    campaign = campaign_on(run)
+    made = Draft(run.store, "evaluations/x", "evaluate", "1").seal({}, {**evaluated(run).facts, **facts})
+    found = verdict(campaign, made, None)
+    assert found.outcome == "undecided"
+    assert [gate.metric for gate in found.gates] == ["ndcg_at_10", "recall_at_10"]
+    assert all(says in reason for reason in found.reasons)
 
 
 def test_what_must_be_found_is_judged_without_a_gate(run: Run) -> None:

@@ -197,8 +197,9 @@ def test_a_live_release_known_by_its_mean_alone_is_judged_by_that() -> None:
 
 
 def test_a_live_release_that_could_not_be_searched_leaves_losses_undecided() -> None:
-    verdict = judge({METRIC: Gate(min=0.3, max_drop=0.02)}, {METRIC: 0.5}, {METRIC: 0.5}, None, uncompared=True)
+    verdict = judge({METRIC: Gate(min=0.3, max_drop=0.02)}, {METRIC: 0.5}, {METRIC: 0.5}, None, uncompared="damaged")
     assert verdict.outcome == "undecided"
+    assert "damaged" in verdict.gates[0].reason
     allowed = verdict.allowing_undecided()
     assert allowed.outcome == "pass"
     assert allowed.gates[0].undecided

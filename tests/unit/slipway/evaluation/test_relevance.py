@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.evaluation.golden import GoldenQuery
-from slipway.evaluation.relevance import relevance
+from slipway.evaluation.relevance import must_find_rate, relevance
 
 
 def golden(query_id: str, relevant: dict[str, int], part: str = "all") -> GoldenQuery:
@@ -97,3 +97,9 @@ def test_slices_are_judged_apart() -> None:
 def test_ids_of_any_characters_are_told_apart() -> None:
     queries = [golden("q 1\t", {"api: a b": 1}), golden("ü", {"é": 1})]
     assert relevance(queries, [["api: a b"], ["é"]])[0]["hit_rate_at_1"] == 1.0
+
+
+def test_what_the_collection_does_not_hold_must_not_be_found() -> None:
+    queries = [GoldenQuery("q1", "one", {"a": 1}, "all", "judging", ("a", "b", "gone"))]
+    assert must_find_rate(queries, [["a", "c"]], {"a", "b", "c"}) == 0.5
+    assert must_find_rate(queries, [["c"]], {"c"}) is None

@@ -9,12 +9,13 @@ from slipway import checkpoint, layout
 from slipway.checkpoint import Start
 from slipway.config.metrics import PER_QUERY
 from slipway.encoders import find_model
-from slipway.errors import EncoderError, GoldenError
+from slipway.errors import EncoderError, GoldenError, ObjectMissing
 from slipway.evaluation.losses import Against
+from slipway.index import artifact
 from slipway.manifest import Manifest, fetch
 from slipway.pointer import Change, read_serving, swap_serving
 from slipway.run import Run
-from slipway.serving.loading import manifest_sum
+from slipway.serving.loading import manifest_key, manifest_sum, read_release_manifest
 from slipway.stages import comparison as module
 from slipway.stages import evaluate as evaluate_module
 from slipway.stages.comparison import compare
@@ -215,6 +216,36 @@ def test_a_live_encoder_that_is_gone_is_named_with_what_to_do(run: Run) -> None:
         compare(run, *made)
     checkpoint.begin(run, Start(1, None, "e" * 16, allowed=("undecided",)))
     assert compare(run, *made) is None
+
+
+@pytest.mark.parametrize("name", [artifact.INDEX, artifact.DOCUMENTS, artifact.ENCODER, artifact.ROWS, "manifest.json"])
+@pytest.mark.parametrize("damage", [True, False])
+def test_a_live_release_that_is_damaged_cannot_be_compared_and_holds_no_night_up(
+    run: Run, name: str, damage: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = asking(run, *range(5))
+    live(run)
+    made = built(run, TEXTS[:50])
+    slot = read_serving(run.store)[0].live_release
+    assert slot is not None
+    manifest = read_release_manifest(run.store, slot.release_id)
+    key = manifest_key(slot.release_id) if name == "manifest.json" else manifest.one(name).key
+    body = run.store.read(key).body
+    run.store.delete(key)
+    if damage:
+        run.store.put(key, b"x" + body[1:])
+    assert compare(replace(run, scratch=run.scratch / "empty"), *made) is None
+    assert f"the live release {slot.release_id} is damaged: " in caplog.text
+    assert name in caplog.text
+
+
+def test_a_damaged_candidate_stops_the_run(run: Run) -> None:
+    run = asking(run, *range(5))
+    live(run)
+    made = built(run, TEXTS[:50])
+    run.store.delete(made[0].one(artifact.DOCUMENTS).key)
+    with pytest.raises(ObjectMissing):
+        compare(replace(run, scratch=run.scratch / "empty"), *made)
 
 
 def test_a_live_release_whose_vectors_are_gone_keeps_the_recall_it_had(run: Run) -> None:

@@ -81,12 +81,24 @@ def test_every_metric_has_a_meaning(run: Run, tmp_path: Path) -> None:
 def test_documents_that_must_be_found_are_looked_for_in_the_top_ten(run: Run, tmp_path: Path) -> None:
     run = with_golden(
         run, tmp_path,
-        query(1, TEXTS[1], 1, must_find=["api:00001", "api:99999"]),
+        query(1, TEXTS[1], 1, must_find=["api:00001", "api:00050"]),
         query(2, TEXTS[2], 2, must_find=["api:00002"]),
         query(3, TEXTS[3], 3),
     )  # fmt: skip
     metrics = evaluate(run, index(run, embedded(run))).facts["metrics"]
     assert (metrics["must_find_rate"], metrics["empty_result_rate"]) == (pytest.approx(2 / 3, abs=1e-6), 0.0)
+
+
+def test_a_document_that_is_gone_must_not_be_found_and_is_listed(run: Run, tmp_path: Path) -> None:
+    run = with_golden(
+        run, tmp_path,
+        query(1, TEXTS[1], 1, must_find=["api:00001", "api:99999"]),
+        query(2, TEXTS[2], "api:99998"),
+    )  # fmt: skip
+    facts = evaluate(run, index(run, embedded(run))).facts
+    assert facts["metrics"]["must_find_rate"] == 1.0
+    assert facts["judged_missing"] == ["api:99998", "api:99999"]
+    assert (facts["judged_queries"], facts["judged_held"]) == (2, 1)
 
 
 def test_recall_is_told_of_each_query_and_slice(run: Run, tmp_path: Path) -> None:
