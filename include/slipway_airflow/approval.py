@@ -123,9 +123,9 @@ class Approve(HITLOperator):
 
 def _form() -> dict[str, Param]:
     return {
-        "comment": Param(
-            "",
-            type="string",
+        "comment": Param(  # without null Airflow's page takes no answer, not even a rejection, before it is filled in
+            None,
+            type=["null", "string"],
             maxLength=2_000,
             format="multiline",
             source="task",
@@ -133,8 +133,8 @@ def _form() -> dict[str, Param]:
             description="Why. Kept with the decision. Needed to approve what did not pass every gate.",
         ),
         "override": Param(
-            "",
-            type="string",
+            None,
+            type=["null", "string"],
             maxLength=500,
             source="task",
             title="Override",

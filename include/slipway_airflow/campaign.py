@@ -270,7 +270,7 @@ def _asked(context: Context) -> Asked:
 
     params = context["params"]
     asked = {name: params[name] for name in ("encoder", "index", "reason", "sample", "approval", "budget_hours")}
-    return Asked(who=who(context["dag_run"]), **asked)
+    return Asked(who=who(context["dag_run"]), **asked | {"index": asked["index"] or ""})
 
 
 def _tell_plan(run: Run, made: Manifest) -> None:

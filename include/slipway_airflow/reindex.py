@@ -88,8 +88,8 @@ def _params(collection: Collection) -> dict[str, Param]:
             description="Why this is done. Kept in the audit trail of the release, and shown to whoever approves it.",
         ),
         "index": Param(
-            "",
-            type="string",
+            None,
+            type=["null", "string"],
             maxLength=4_000,
             format="multiline",
             title="Index",

@@ -322,7 +322,7 @@ def test_the_form_of_an_upgrade_asks_for_encoder_and_reason_and_explains_itself(
     assert not reason.has_value
     assert encoder.schema["enum"] == ["minilm"]
     assert params.dump() | {"encoder": None, "reason": None} == {
-        "encoder": None, "reason": None, "index": "", "sample": 2000, "approval": True, "budget_hours": None,
+        "encoder": None, "reason": None, "index": None, "sample": 2000, "approval": True, "budget_hours": None,
     }  # fmt: skip
     for name in params:
         assert params.get_param(name).schema["title"]

@@ -76,6 +76,7 @@ class Project:
             "chunk": {"tokens": 64, "overlap": 8},
             "index": {"spec": "Flat"},
             "judging": {"resamples": 1_000},
+            "reindex": {"margin": 0.1},  # forty golden queries cannot rule out a loss of 0.07 in what was not asked
             "drift": {"sample": 100, "permutations": 99, "alpha": 0.01},
             "limits": {"deleted_share": 1.0, "changed_share": 1.0},
         }

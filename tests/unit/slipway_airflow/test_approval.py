@@ -65,7 +65,7 @@ def task(outcome, hours=72.0):
 
 def context(asks=True):
     ti = Instance()
-    return {"ti": ti, "task_instance": ti, "params": {"approval": asks}}
+    return {"ti": ti, "task_instance": ti, "params": {"approval": asks, "reason": "a newer model"}}
 
 
 def answered(chosen="Approve", user=ANN, **fields):
@@ -97,7 +97,7 @@ def test_a_person_is_asked_with_the_verdict_the_gates_and_the_reports_address(ca
     assert "/slipway/dags/pydocs__reindex/runs/manual__2026-11-21T02%3A15%3A00%2B00%3A00/report" in put["body"]
     assert (put["options"], put["defaults"]) == (["Approve", "Reject"], ["Reject"])
     assert list(put["params"]) == ["comment", "override"]
-    assert put["params"]["comment"]["value"] == ""
+    assert put["params"]["comment"]["value"] is None
 
 
 @pytest.fixture

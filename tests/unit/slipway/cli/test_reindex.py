@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from slipway import layout
+from slipway import decisions, layout
 from slipway.cli import main
 from slipway.cli import reindex as command
 from slipway.lease import read_lease
@@ -108,8 +108,9 @@ def test_what_fails_is_refused_without_approval(project: Project) -> None:
 def test_a_failed_gate_must_be_named_to_be_overridden(project: Project) -> None:
     impossible(project)
     done = slipway(*ASKED, "--approve", "--comment", "latency is fine")
-    assert done.exit_code == 1
-    assert "not named as overridden: p95_ms" in done.stderr
+    assert done.exit_code == 2
+    assert "not named as overridden: p95_ms. Nothing is decided" in done.stderr
+    assert decisions.all(project.store) == []
     done = slipway(*ASKED, "--approve", "--comment", "latency is fine", "--override", "p95_ms")
     assert done.exit_code == 0, done.output
     assert "over the failed gates p95_ms: latency is fine" in done.stdout
