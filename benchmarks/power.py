@@ -103,9 +103,9 @@ def sparse(pair: Pair, loss: float, seed: int) -> Pair:
     """
     share = loss / pair.live[:, 0].mean()
     lost = np.random.default_rng(seed).random(len(pair.live)) < share
-    spoiled = pair.live.copy()
-    spoiled[lost, 0] = 0.0
-    return Pair(spoiled, pair.live, spoiled)
+    spoiled, again = pair.live.copy(), pair.again.copy()
+    spoiled[lost, 0] = again[lost, 0] = 0.0
+    return Pair(spoiled, pair.live, again)
 
 
 class Population:
