@@ -103,9 +103,9 @@ def sparse(pair: Pair, loss: float, seed: int) -> Pair:
     """
     share = loss / pair.live[:, 0].mean()
     lost = np.random.default_rng(seed).random(len(pair.live)) < share
-    spoiled = pair.live.copy()
-    spoiled[lost, 0] = 0.0
-    return Pair(spoiled, pair.live, spoiled)
+    spoiled, again = pair.live.copy(), pair.again.copy()
+    spoiled[lost, 0] = again[lost, 0] = 0.0
+    return Pair(spoiled, pair.live, again)
 
 
 class Population:
@@ -243,7 +243,7 @@ def main() -> None:
         "--queries", type=int, nargs="+", default=[100, 300, 1_000], help="golden queries that each run draws"
     )
     parser.add_argument("--runs", type=int, default=200, help="runs on each kind of pair")
-    parser.add_argument("--resamples", type=int, default=10_000, help="of the bootstrap, as in judging.resamples")
+    parser.add_argument("--resamples", type=int, default=5_000, help="of the bootstrap: half of what a run takes")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     if not asked.data.is_dir():
