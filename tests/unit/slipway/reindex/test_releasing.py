@@ -188,7 +188,7 @@ def test_a_gate_that_fails_now_is_not_covered_by_an_approval_of_its_pass(
     run = begun(project)
     approval = reindex.decide(run, reindex.judge(run, reindex.build(run)), YES)
     failed = Verdict((GateResult("recall_at_10", 0.1, False, "recall_at_10 0.1: under the minimum 0.9"),))
-    monkeypatch.setattr(releasing, "judge", lambda run, built: reindex.Judged(failed))
+    monkeypatch.setattr(releasing, "judge", lambda run, built, seconds: reindex.Judged(failed))
     with pytest.raises(GateRefused, match=r"judged again .* under the minimum"):
         reindex.release(run, reindex.asked_of(run), approval, 1)
     assert live_encoder(project) == "8"
@@ -198,7 +198,7 @@ def test_a_gate_that_was_overridden_stays_overridden(project: Project) -> None:
     project.write(golden={"queries": str(project.folder / "golden.jsonl")}, gates={"p95_ms": {"max": 1e-9}})
     run = begun(project)
     judged = reindex.judge(run, reindex.build(run))
-    with pytest.raises(NotApproved, match="failed and are not named as overridden: p95_ms"):
+    with pytest.raises(InputError, match="failed and are not named as overridden: p95_ms"):
         reindex.decide(run, judged, YES)
     approval = reindex.decide(run, judged, Answer(True, "ann", "latency does not matter here", ("p95_ms",)))
     assert reindex.release(run, reindex.asked_of(run), approval, 1).released
@@ -213,7 +213,7 @@ def test_a_gate_that_was_let_pass_undecided_is_named_in_the_audit(
         GateResult("mrr_at_10", 0.4, True, "mrr_at_10: undecided, which was allowed", undecided=True),
     ]
     unsure = reindex.Judged(Verdict(tuple(gates)))
-    monkeypatch.setattr(releasing, "judge", lambda run, built: unsure)
+    monkeypatch.setattr(releasing, "judge", lambda run, built, seconds: unsure)
     run = begun(project)
     reindex.release(run, reindex.asked_of(run), reindex.decide(run, unsure, YES), 1)
     assert audit_trail(project.store)[-1]["changed"]["allowed"][-2:] == ["approval", "undecided ndcg_at_10"]
