@@ -13,6 +13,7 @@ from slipway.errors import (
     CorruptObject,
     EncoderError,
     GateRefused,
+    InputError,
     NotApproved,
     ReleaseRefused,
     RunInProgress,
