@@ -19,6 +19,7 @@ def release_row(release: Mapping[str, Any], withdrawn: Mapping[str, Any]) -> dic
         "state": {None: "retained", "trial": "on trial"}.get(state, state),
         "note": withdrawn.get(str(release.get("release_id")), "") if state == "withdrawn" else "",
         "damaged": str(damaged) if damaged else "",
+        "encoder": str(release.get("encoder_name") or release.get("encoder") or NONE),
         "documents": count(release.get("documents")),
         "vectors": count(release.get("vectors")),
         "size": size(release.get("bytes")),

@@ -301,6 +301,7 @@ def test_releases_are_listed_newest_first_with_their_state(tmp_path: Path, monke
         "bytes": manifest.size_bytes,
         "spec": "Flat",
         "encoder": "e" * 16,
+        "encoder_name": "none",
         "metrics": {"recall_at_10": 1.0},
         "run_id": "run-0",
     }
