@@ -7,6 +7,7 @@ SlipwayError
 │   ├── SourceSchemaError   a table, column or file that the collection names is not there
 │   ├── SourceDenied        a source refused the login, or the permission to read
 │   ├── EncoderError        a model that is missing, altered, or of another dimension
+│   ├── ServiceDenied       an embedding service refused the key, the model or the request
 │   └── GoldenError         a golden file that cannot be judged with
 ├── Refused             look at what was refused; the live release is untouched  (exit status 1)
 │   ├── SourceRefused       a source returned nothing, or far less than it should
@@ -22,6 +23,7 @@ SlipwayError
 └── OperationError      the machine or a service failed                          (exit status 3)
     ├── TransientError      try again: nothing was changed
     │   ├── StoreUnreachable    the object store did not answer
+    │   ├── ServiceUnreachable  an embedding service did not answer, or wants less at once
     │   ├── StaleRead           the object store shows an older state than was seen before
     │   ├── RunInProgress       another run is at work on the collection
     │   └── SourceInterrupted   a source failed half-way
@@ -30,7 +32,8 @@ SlipwayError
     ├── ObjectMissing       an object that should be in the store is not
     ├── CorruptObject       an object whose checksum is not the manifest's: restore it
     ├── StoreDenied         the store refused the credentials or the action
-    └── DiskFull            free some space, then run again
+    ├── DiskFull            free some space, then run again
+    └── MemoryExceeded      building an index took more memory than it may: give it more, or more shards
 """
 
 from __future__ import annotations
@@ -76,6 +79,10 @@ class SourceDenied(InputError):
 
 class EncoderError(InputError):
     """The encoder's model is missing, was altered, or makes vectors of another dimension."""
+
+
+class ServiceDenied(InputError):
+    """An embedding service refused the API key, the model or the request; asking again cannot help."""
 
 
 class GoldenError(InputError):
@@ -140,6 +147,10 @@ class StoreUnreachable(TransientError):
     """The object store did not answer."""
 
 
+class ServiceUnreachable(TransientError):
+    """An embedding service did not answer, failed, or wants fewer requests than it was sent."""
+
+
 class StaleRead(TransientError):
     """The store shows an older state of an object than was seen before; it is not acted on."""
 
@@ -174,6 +185,10 @@ class StoreDenied(OperationError):
 
 class DiskFull(OperationError):
     """No space is left on the device that was written to."""
+
+
+class MemoryExceeded(OperationError):
+    """Building an index took more memory than it may."""
 
 
 @contextmanager

@@ -14,6 +14,9 @@
   checkpoints/<time>-<run_id>/         a snapshot that later runs may build on, and how far each source was read
   chunks/<fingerprint>/                its passages
   vectors/<encoder>/<part>/            content-addressed vectors, shared by all builds
+  choices/<fingerprint>/               which index an index contract led to, and everything that was tried for it
+  builds/<fingerprint>/                an index that several workers build: trained, and how its vectors are cut
+  builds/<fingerprint>/shard-<n>/      one worker's part of it
   candidates/<fingerprint>/            a built index with everything a reader needs
   evaluations/<fingerprint>/           what was measured on a candidate
   comparisons/<fingerprint>/           a candidate and the live release, query by query
@@ -43,6 +46,8 @@ CHECKPOINTS = "checkpoints/"
 RELEASES = "releases/"
 SIGNATURE = "signature.json"  # within a release
 AUDIT = "audit/"
+CHOICES = "choices/"
+BUILDS = "builds/"
 COMPARISONS = "comparisons/"
 DRIFT = "drift/"
 REPORTS = "reports/"
@@ -128,6 +133,21 @@ def vectors(encoder: str) -> str:
 def vector_part(encoder: str, part: str) -> str:
     """Place of one vector part."""
     return f"vectors/{encoder}/{part}"
+
+
+def choice(fingerprint: str) -> str:
+    """Place of the index that a contract led to."""
+    return f"{CHOICES}{fingerprint}"
+
+
+def build(fingerprint: str) -> str:
+    """Place of the beginning of an index that several workers build."""
+    return f"{BUILDS}{fingerprint}"
+
+
+def build_shard(fingerprint: str, shard: int) -> str:
+    """Place of one worker's part of an index."""
+    return f"{BUILDS}{fingerprint}/shard-{shard:05d}"
 
 
 def candidate(fingerprint: str) -> str:

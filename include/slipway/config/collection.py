@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import ByteSize, Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from slipway.config.cron import check_cron
@@ -76,6 +76,16 @@ class Embed(Model):
     """How the embedding work is cut and where it runs."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes a GPU where there is one")
+    backend: Literal["auto", "sentence-transformers", "torch", "openvino", "static"] = Field(
+        "auto",
+        description="what computes the vectors; auto takes the fastest that is here and makes the same vectors",
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="numbers that it computes in; auto takes the fastest that the device has and parity allows"
+    )
+    batch_tokens: int | None = Field(
+        None, ge=64, description="tokens of one batch, padding included; none: what suits the backend"
+    )
     shard_tokens: int = Field(
         500_000, ge=1_000, description="tokens of one shard, a mapped task; at most 1,000 shards are planned"
     )
@@ -113,8 +123,35 @@ class IndexUpdate(Model):
     )
 
 
+class Contract(Model):
+    """What the index must keep. The cheapest index that keeps every clause is chosen, or none, with the reason."""
+
+    recall_at_10: float = Field(gt=0, le=1, description="smallest recall@10 against exact search, on held-out queries")
+    p95_ms: float | None = Field(None, gt=0, description="largest 95th percentile of one search on one thread")
+    memory: ByteSize | None = Field(
+        None, gt=0, description="most bytes that the index takes in a reader's memory, such as 2GiB"
+    )
+    build_minutes: float | None = Field(None, gt=0, description="most minutes of building it anew, tuning not counted")
+
+
+class Shards(Model):
+    """How a large index is built by several workers."""
+
+    vectors: int | None = Field(
+        None,
+        ge=1_000,
+        description="vectors of one shard: an index built anew of more than that is trained once, and a mapped task "
+        "adds each shard; none: one task builds it",
+    )
+    release: Literal["merged", "apart"] = Field(
+        "merged",
+        description="merged: one index file, for inverted files; apart: one file a shard under one manifest, which the "
+        "reader searches together (graphs cannot be merged, so they are always apart)",
+    )
+
+
 class Index(Model):
-    """The index contract's explicit form: a FAISS factory string, or the default rule for the size."""
+    """The kind of index: a contract that it must keep, a FAISS factory string, or the default rule for the size."""
 
     spec: str = Field(
         "auto",
@@ -125,11 +162,22 @@ class Index(Model):
     metric: Literal["inner_product", "l2"] = Field(
         "inner_product", description="cosine for unit vectors is the inner product"
     )
+    contract: Contract | None = Field(None, description="see index.contract below; instead of a spec")
     seed: int = Field(1, ge=0, description="of the training sample and of k-means")
     train_vectors: int = Field(262_144, ge=1, description="most vectors trained on, drawn at random")
     ef_construction: int = Field(200, ge=8, description="HNSW: candidates kept while building")
     search: SearchParameters = Field(SearchParameters(), description="search-time parameters")
     update: IndexUpdate = Field(IndexUpdate(), description="see index.update below")
+    shards: Shards = Field(Shards(), description="see index.shards below")
+    build_memory: ByteSize | None = Field(
+        None, gt=0, description="most bytes of memory that building may take; none: what the machine has free"
+    )
+
+    @model_validator(mode="after")
+    def _contract_chooses(self) -> Index:
+        if self.contract is not None and self.spec != "auto":
+            raise _wrong("index.spec", f"got {self.spec!r}; a contract chooses the spec: remove one of the two")
+        return self
 
 
 class Golden(Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +14,25 @@ class Prompts(BaseModel):
 
     query: str = Field("", description="put before every query")
     document: str = Field("", description="put before every chunk")
+
+
+class Service(BaseModel):
+    """An HTTP service with the OpenAI embeddings protocol that computes the vectors of an encoder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(
+        pattern=r"^https?://[^\s?#]+$", description="base URL, such as http://tei:8080/v1; /embeddings is added"
+    )
+    model: str = Field(min_length=1, description="the model's name there")
+    connection: str | None = Field(None, description="connection whose password is the API key; none: no key is sent")
+    texts: int = Field(64, ge=1, le=2_048, description="most texts of one request")
+    tokens: int = Field(16_384, ge=16, description="most tokens of one request")
+    requests: int = Field(4, ge=1, le=64, description="requests on the way at once")
+    requests_per_minute: int | None = Field(None, ge=1, description="most requests of one process; none sets no bound")
+    tokens_per_minute: int | None = Field(None, ge=1, description="most tokens of one process; none sets no bound")
+    timeout_seconds: float = Field(60, gt=0, description="for one answer")
+    attempts: int = Field(6, ge=1, le=20, description="of one request, with growing pauses between them")
 
 
 class Encoder(BaseModel):
@@ -36,6 +55,16 @@ class Encoder(BaseModel):
     dimension: int = Field(ge=1, description="of its vectors")
     max_tokens: int = Field(ge=16, description="tokens it reads of a text, special tokens included")
     prompts: Prompts = Field(Prompts(), description="put before queries and chunks")
+    precision: Literal["full", "int8"] = Field(
+        "full",
+        description="full: vectors as sentence-transformers makes them; int8: weights and activations in 8 bits, "
+        "faster, and a vector space of its own",
+    )
+    service: Service | None = Field(
+        None,
+        description="computes the vectors instead of this machine, which then needs the model's tokenizer only (and "
+        "its weights, where the service is to be compared with them)",
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> Encoder:

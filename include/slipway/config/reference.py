@@ -7,7 +7,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -37,6 +37,7 @@ _NAMES: dict[Any, str] = {
     int: "whole number",
     float: "number",
     bool: "true or false",
+    ByteSize: "size in bytes",
     Path: "path",
     sources.SqlSource: "sql source",
     sources.LakeSource: "lake source",
@@ -53,11 +54,14 @@ _PAGES: list[tuple[str, type[BaseModel]]] = [
     ("chunk", collection.Chunk),
     ("encoder (a file in encoders/, or in place)", encoder.Encoder),
     ("encoder.prompts", encoder.Prompts),
+    ("encoder.service", encoder.Service),
     ("embed", collection.Embed),
     ("embed.budget", collection.Budget),
     ("index", collection.Index),
+    ("index.contract", collection.Contract),
     ("index.search", collection.SearchParameters),
     ("index.update", collection.IndexUpdate),
+    ("index.shards", collection.Shards),
     ("golden", collection.Golden),
     ("gates.<metric>", collection.Gate),
     ("limits", collection.Limits),
