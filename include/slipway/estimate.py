@@ -78,10 +78,8 @@ def probed(run: Run, sample: Sequence[tuple[str, int]]) -> Speed:
     encoder.encode_documents([text for text, _ in timed])
     seconds = max(time.perf_counter() - began, 1e-6)
     kind = encoder.device.partition(":")[0]
-    return Speed(
-        sum(tokens for _, tokens in timed) / seconds,
-        f"measured on {len(timed)} of the chunks, on {kind} by {encoder.backend}",
-    )
+    measured = f"measured on {len(timed)} of the chunks, on {kind} by {encoder.backend}"
+    return Speed(sum(tokens for _, tokens in timed) / seconds, measured)
 
 
 def vector_bytes(count: int, dimension: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -41,11 +40,10 @@ class Texts:
             yield from ((start, self.tokens(texts, prompt)) for start in starts)
             return
         with ThreadPoolExecutor(1, "tokens") as thread:
-            make = partial(thread.submit, self.tokens)
-            ahead = make(texts[:WINDOW], prompt)
+            ahead = thread.submit(self.tokens, texts[:WINDOW], prompt)
             for start in starts:
                 ready, after = ahead.result(), start + WINDOW
-                ahead = make(texts[after : after + WINDOW], prompt)
+                ahead = thread.submit(self.tokens, texts[after : after + WINDOW], prompt)
                 yield start, ready
 
 
