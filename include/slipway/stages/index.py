@@ -68,10 +68,11 @@ def _described(run: Run) -> dict[str, Any]:
 
 def _recipe(run: Run, chunks: Manifest, described: Mapping[str, Any]) -> str:
     """Names everything that the index depends on. The chunks are named by the documents' contents: titles and metadata
-    may change while every chunk stays as it is. The encoder's name and the triggers' limits shape no index.
+    may change while every chunk stays as it is. What the encoder is called, or computed by, and the triggers' limits
+    shape no index.
     """
     settings = run.collection.index.model_dump(mode="json", exclude={"search", "update"})
-    encoder = {name: value for name, value in described.items() if name != "name"}
+    encoder = {name: value for name, value in described.items() if name not in ("name", "service")}
     return fingerprint("index", VERSION, chunks.fingerprint, encoder, settings, run.collection.index.update.enabled)
 
 
