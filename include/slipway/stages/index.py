@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slipway import layout
+from slipway import choosing, layout
+from slipway.config.collection import Shards
 from slipway.encoders import find_model
 from slipway.index import artifact, drift, payload, written
 from slipway.index.build import add, train, write
@@ -22,11 +24,12 @@ from slipway.index.drift import Built
 from slipway.index.live import Live
 from slipway.index.spec import Spec, resolve
 from slipway.index.update import Attempt, Base, update
-from slipway.manifest import Draft, Manifest, fetch, find, fingerprint, load
+from slipway.manifest import Draft, Manifest, fetch, find, fingerprint, load, sha256_of
 from slipway.parts import fetch_parts
 from slipway.run import Run
 from slipway.serving.catalogue import named_releases
 
+NOT_CONFIRMED = "last night's index did not keep the contract"
 VERSION = 2  # raise it when the same chunks and settings would give another index
 
 logger = logging.getLogger("slipway")
@@ -42,7 +45,8 @@ def index(run: Run, chunks: Manifest) -> Manifest:
     and metric, the `dimension`, the `encoder` (fingerprint), the version of `faiss` that wrote the index, the
     `snapshot`, the `recipe` (what the index depends on), its own place as `candidate`, what was measured when it was
     `built` (slipway.index.drift.Built), and `update`: `kind` (built or updated), `reason`, `base` (release), `added`,
-    `removed` and `triggers`. Raises `IndexRefused`.
+    `removed` and `triggers`. With an index contract also `contract` (the clauses, the front of what was tried, what was
+    confirmed on held-out queries) and `choice`, where that is sealed (slipway.choosing). Raises `IndexRefused`.
     """
     described = _described(run)
     recipe = _recipe(run, chunks, described)
@@ -56,7 +60,7 @@ def index(run: Run, chunks: Manifest) -> Manifest:
     draft = Draft(run.store, layout.candidate(print_of), "index", print_of, {"chunks": chunks.digest})
     work = _Work(run, draft, run.scratch / f"index-{draft.attempt}", described)
     work.folder.mkdir(parents=True)
-    made = _make(work, chunks, base, reason)
+    made = _make(work, chunks, base, reason, next(iter(releases.values()), None))
     facts = {"recipe": recipe, "candidate": draft.place, "snapshot": chunks.facts["snapshot"], **made.facts}
     return draft.seal(made.counts, facts)
 
@@ -70,9 +74,14 @@ def _recipe(run: Run, chunks: Manifest, described: Mapping[str, Any]) -> str:
     """Names everything that the index depends on. The chunks are named by the documents' contents: titles and metadata
     may change while every chunk stays as it is. The encoder's name and the triggers' limits shape no index.
     """
-    settings = run.collection.index.model_dump(mode="json", exclude={"search", "update"})
+    asked = run.collection.index
+    settings = asked.model_dump(mode="json", exclude={"search", "update", "build_memory"}, exclude_none=True)
+    if asked.shards == Shards():
+        del settings["shards"]  # as it was before there were shards
+    golden = run.collection.golden if asked.contract else None  # its queries decide which index the contract leads to
+    parts = [settings, asked.update.enabled, *([sha256_of(golden.queries)] if golden else [])]
     encoder = {name: value for name, value in described.items() if name != "name"}
-    return fingerprint("index", VERSION, chunks.fingerprint, encoder, settings, run.collection.index.update.enabled)
+    return fingerprint("index", VERSION, chunks.fingerprint, encoder, *parts)
 
 
 def _known(run: Run, recipe: str, releases: Mapping[str, Manifest]) -> Manifest | None:
@@ -127,33 +136,69 @@ class _Made:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def _make(work: _Work, chunks: Manifest, base: Manifest | None, reason: str) -> _Made:
+@dataclass(frozen=True, slots=True)
+class _Indexed:
+    """An index of all vectors: in memory, and its files. `total` counts rows, tombstones included."""
+
+    index: Any
+    rows: Path
+    total: int
+    size_bytes: int
+    built: Built
+    attempt: Attempt
+
+    @property
+    def build_seconds(self) -> float:
+        """Wall time of training and adding, when it was built anew."""
+        return self.built.seconds
+
+
+def _make(work: _Work, chunks: Manifest, base: Manifest | None, reason: str, live: Manifest | None) -> _Made:
     """Write the candidate's objects: by an update of `base`, or else by building, for `reason`."""
     run, encoder = work.run, str(work.described["fingerprint"])
-    fresh, rows = work.folder / "fresh.arrow", work.folder / artifact.ROWS
-    documents, live = _write_payload(run, chunks, work.folder / artifact.DOCUMENTS, fresh)
+    fresh = work.folder / "fresh.arrow"
+    documents, passages = _write_payload(run, chunks, work.folder / artifact.DOCUMENTS, fresh)
     vectors = payload.gather(run.store, encoder, fresh, work.folder / "vectors.npy", run.scratch)
-    spec = resolve(run.collection.index, len(vectors), vectors.shape[1])
-    attempt = _attempt(work, base, fresh, vectors, spec) if base else Attempt(reason=reason)
-    if attempt.index is not None and base is not None:
-        made, total, built = attempt.index, attempt.rows, Built(**base.facts["built"])
+
+    def indexed(spec: Spec, may_update: bool) -> _Indexed:
+        return _index(work, base if may_update else None, reason or NOT_CONFIRMED, fresh, vectors, spec)
+
+    if run.collection.index.contract is None:
+        spec = resolve(run.collection.index, len(vectors), vectors.shape[1])
+        made, chosen = indexed(spec, True), dict[str, Any]()
     else:
-        logger.info("index: built anew: %s", attempt.reason)
-        fresh.replace(rows)
-        made, built = _build(work, rows, vectors, spec)
-        total = live
-    write(made, work.folder / artifact.INDEX)
+        kept = choosing.keep(choosing.Subject(run, chunks, encoder, vectors, live), indexed)
+        made, spec, chosen = kept.indexed, kept.spec, kept.facts
     _add_objects(work)
-    counts = {"vectors": live, "rows": total, "tombstones": total - live, "documents": documents}
+    counts = {"vectors": passages, "rows": made.total, "tombstones": made.total - passages, "documents": documents}
     facts = {
         "spec": {"factory": spec.factory, "metric": spec.metric, "seed": spec.seed, "reason": spec.reason},
         "dimension": int(vectors.shape[1]),
         "encoder": encoder,
         written.FACT: written.faiss_version(),
-        "built": built.as_json(),
-        "update": _update_facts(attempt, base),
+        "built": made.built.as_json(),
+        "update": _update_facts(made.attempt, base),
+        **chosen,
     }
-    return _Made({**counts, "index_bytes": (work.folder / artifact.INDEX).stat().st_size}, facts)
+    return _Made({**counts, "index_bytes": made.size_bytes}, facts)
+
+
+def _index(
+    work: _Work, base: Manifest | None, reason: str, fresh: Path, vectors: npt.NDArray[np.float32], spec: Spec
+) -> _Indexed:
+    """Write index and rows, by an update of `base` or else by building; what was written before is replaced."""
+    rows = work.folder / artifact.ROWS
+    attempt = _attempt(work, base, fresh, vectors, spec) if base else Attempt(reason=reason)
+    if attempt.index is not None and base is not None:
+        made, total, built = attempt.index, attempt.rows, Built(**base.facts["built"])
+    else:
+        logger.info("index: built anew: %s", attempt.reason)
+        shutil.copyfile(fresh, rows)
+        made, built = _build(work, rows, vectors, spec)
+        total = len(vectors)
+    file = work.folder / artifact.INDEX
+    write(made, file)
+    return _Indexed(made, rows, total, file.stat().st_size, built, attempt)
 
 
 def _write_payload(run: Run, chunks: Manifest, documents: Path, rows: Path) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from slipway.index.contract.queries import Queries, Vectors
 from slipway.index.contract.refusal import refusal
 from slipway.index.contract.trial import Sample, Settings, expected_bytes, not_tried, spec_for, try_out
 from slipway.index.contract.tried import TIE, Tried, by_cost, mib, with_front
+from slipway.index.tune import MIN_QUERIES
 
 logger = logging.getLogger("slipway")
 
@@ -90,7 +91,9 @@ class _Trials:
         return [one for one in self.tried if one.kept]
 
     def all(self) -> list[Candidate]:
-        """Candidates for the smaller of sample and whole: what is built must be trainable."""
+        """Candidates that the sample can train; only exact search where there are too few queries to measure by."""
+        if len(self.sample.tuning) < MIN_QUERIES:
+            return [Candidate("Flat")]
         return candidates(len(self.sample.vectors), self.dimension, self.settings.index.train_vectors)
 
     def name(self, candidate: Candidate) -> str:

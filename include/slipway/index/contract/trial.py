@@ -95,7 +95,8 @@ class _Measuring:
         sample, index = self.sample, self.settings.index
         set_parameters(self.made, parameters)
         found = recall(self.made.search(sample.tuning.vectors, 10)[1], sample.truth, 10)
-        p95 = self.settings.p95(lambda query: self.made.search(query, 10), sample.tuning.vectors)
+        asked = sample.tuning.vectors if len(sample.tuning) else sample.vectors[:1]
+        p95 = self.settings.p95(lambda query: self.made.search(query, 10), asked)
         return Tried(
             spec=spec_for(self.candidate, sample.total, index).factory,
             memory_bytes=self._bytes(),

@@ -71,7 +71,7 @@ def breaks(one: Tried, contract: Contract) -> dict[str, str]:
 
 def mib(size_bytes: float) -> str:
     """A size for people."""
-    return f"{size_bytes / MIB:,.1f} MiB"
+    return f"{size_bytes / MIB:,.1f} MiB" if size_bytes >= MIB else f"{size_bytes / 1024:,.1f} KiB"
 
 
 def dominates(one: Tried, other: Tried) -> bool:
