@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from slipway import layout
+import numpy as np
+import numpy.typing as npt
+
+from slipway import choosing, layout
 from slipway.building.origin import origin_of
 from slipway.building.updating import attempt, facts_of
 from slipway.building.whole import build
@@ -12,9 +19,12 @@ from slipway.building.work import Made, Work, write_documents, write_rows
 from slipway.index import artifact, payload, written
 from slipway.index.build import write
 from slipway.index.drift import Built
-from slipway.index.spec import resolve
+from slipway.index.spec import Spec, resolve
+from slipway.index.update import Attempt
 from slipway.manifest import Draft, Manifest
 from slipway.run import Run
+
+NOT_CONFIRMED = "last night's index did not keep the contract"
 
 logger = logging.getLogger("slipway")
 
@@ -29,7 +39,8 @@ def index(run: Run, chunks: Manifest) -> Manifest:
     and metric, the `dimension`, the `encoder` (fingerprint), the version of `faiss` that wrote the index, the
     `snapshot`, the `recipe` (what the index depends on), its own place as `candidate`, what was measured when it was
     `built` (slipway.index.drift.Built), and `update`: `kind` (built or updated), `reason`, `base` (release), `added`,
-    `removed` and `triggers`. Raises `IndexRefused`.
+    `removed` and `triggers`. With an index contract also `contract` (the clauses, the front of what was tried, what was
+    confirmed on held-out queries) and `choice`, where that is sealed (slipway.choosing). Raises `IndexRefused`.
     """
     origin = origin_of(run, chunks)
     if origin.made:
@@ -43,31 +54,64 @@ def index(run: Run, chunks: Manifest) -> Manifest:
     return draft.seal(made.counts, facts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Indexed:
+    """An index of all vectors: in memory, and its files. `total` counts rows, tombstones included."""
+
+    index: Any
+    rows: Path
+    total: int
+    size_bytes: int
+    built: Built
+    attempt: Attempt
+
+    @property
+    def build_seconds(self) -> float:
+        """Wall time of training and adding, when it was built anew."""
+        return self.built.seconds
+
+
 def _make(work: Work, chunks: Manifest) -> Made:
     """Write the candidate's objects: by an update of the origin's base, or else by building."""
-    run, encoder = work.run, work.origin.encoder
-    fresh, rows = work.folder / "fresh.arrow", work.folder / artifact.ROWS
-    documents, live = write_documents(run, chunks, work.folder / artifact.DOCUMENTS), write_rows(run, chunks, fresh)
-    vectors = payload.gather(run.store, encoder, fresh, work.folder / "vectors.npy", run.scratch)
-    spec = resolve(run.collection.index, len(vectors), vectors.shape[1])
-    tried = attempt(work, fresh, vectors, spec)
+    run, origin = work.run, work.origin
+    fresh = work.folder / "fresh.arrow"
+    documents, passages = write_documents(run, chunks, work.folder / artifact.DOCUMENTS), write_rows(run, chunks, fresh)
+    vectors = payload.gather(run.store, origin.encoder, fresh, work.folder / "vectors.npy", run.scratch)
+
+    def indexed(spec: Spec, may_update: bool) -> _Indexed:
+        return _index(work, fresh, vectors, spec, may_update)
+
+    if run.collection.index.contract is None:
+        spec = resolve(run.collection.index, len(vectors), vectors.shape[1])
+        made, chosen = indexed(spec, True), dict[str, Any]()
+    else:
+        kept = choosing.keep(choosing.Subject(run, chunks, origin.encoder, vectors, origin.live), indexed)
+        made, spec, chosen = kept.indexed, kept.spec, kept.facts
+    work.draft.add_file(artifact.INDEX, work.folder / artifact.INDEX)
+    work.add_objects()
+    counts = {"vectors": passages, "rows": made.total, "tombstones": made.total - passages, "documents": documents}
+    facts = {
+        "spec": {"factory": spec.factory, "metric": spec.metric, "seed": spec.seed, "reason": spec.reason},
+        "dimension": int(vectors.shape[1]),
+        "encoder": origin.encoder,
+        written.FACT: written.faiss_version(),
+        "built": made.built.as_json(),
+        "update": facts_of(made.attempt, origin.base),
+        **chosen,
+    }
+    return Made({**counts, "index_bytes": made.size_bytes}, facts)
+
+
+def _index(work: Work, fresh: Path, vectors: npt.NDArray[np.float32], spec: Spec, may_update: bool) -> _Indexed:
+    """Write index and rows, by an update or else by building; what was written before is replaced."""
+    rows, file = work.folder / artifact.ROWS, work.folder / artifact.INDEX
+    tried = attempt(work, fresh, vectors, spec) if may_update else Attempt(reason=work.origin.reason or NOT_CONFIRMED)
     if tried.index is not None and work.origin.base is not None:
         made, total, built = tried.index, tried.rows, Built(**work.origin.base.facts["built"])
     else:
         logger.info("index: built anew: %s", tried.reason)
-        fresh.replace(rows)
+        shutil.copyfile(fresh, rows)
         made, built = build(work, rows, vectors, spec)
-        total = live
-    write(made, work.folder / artifact.INDEX)
-    work.draft.add_file(artifact.INDEX, work.folder / artifact.INDEX)
-    work.add_objects()
-    counts = {"vectors": live, "rows": total, "tombstones": total - live, "documents": documents}
-    facts = {
-        "spec": {"factory": spec.factory, "metric": spec.metric, "seed": spec.seed, "reason": spec.reason},
-        "dimension": int(vectors.shape[1]),
-        "encoder": encoder,
-        written.FACT: written.faiss_version(),
-        "built": built.as_json(),
-        "update": facts_of(tried, work.origin.base),
-    }
-    return Made({**counts, "index_bytes": (work.folder / artifact.INDEX).stat().st_size}, facts)
+        total = len(vectors)
+    write(made, file)
+    return _Indexed(made, rows, total, file.stat().st_size, built, tried)
