@@ -22,7 +22,7 @@ class Service(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str = Field(
-        pattern=r"^https?://[^\s?#]+$", description="base URL, such as http://tei:8080/v1; /embeddings is added"
+        pattern=r"^https?://[^\s?#@]+$", description="base URL, such as http://tei:8080/v1; /embeddings is added"
     )
     model: str = Field(min_length=1, description="the model's name there")
     connection: str | None = Field(None, description="connection whose password is the API key; none: no key is sent")
@@ -57,8 +57,8 @@ class Encoder(BaseModel):
     prompts: Prompts = Field(Prompts(), description="put before queries and chunks")
     precision: Literal["full", "int8"] = Field(
         "full",
-        description="full: vectors as sentence-transformers makes them; int8: weights and activations in 8 bits, "
-        "faster, and a vector space of its own",
+        description="full: vectors as sentence-transformers makes them; int8: OpenVINO with weights in 8 bits, faster "
+        "where the processor multiplies bytes, and a vector space of its own",
     )
     service: Service | None = Field(
         None,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from slipway.encoders.model import Model
 from slipway.errors import EncoderError
 from slipway_demo.static import static_model
 from tests.support.encoders import FakeEncoder, loaded_minilm, minilm, packaged_model
+
+if TYPE_CHECKING:
+    from slipway.encoders.base import TextEncoder, Vectors
 
 ROOT = Path(__file__).parents[4]
 TEXTS = ["How to join two tables on a key", "merge", "日本語 🚀", "word " * 300, "The quick brown fox.", "merge"]
@@ -257,9 +261,6 @@ PROGRAM = """
 import sys
 from slipway.config import Encoder
 from slipway.encoders import load_encoder
-
-if TYPE_CHECKING:
-    from slipway.encoders.base import TextEncoder, Vectors
 encoder = load_encoder(Encoder.model_validate_json(sys.argv[1]))
 print(encoder.backend, encoder.encode_queries(["merge", "join"]).shape)
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
