@@ -17,12 +17,15 @@ import pytest
 from slipway.config import Encoder
 from slipway.config.collection import Embed
 from slipway.encoders import choosing, find_model, load_encoder, openvino, remembered
+from slipway.encoders.batches import padded
 from slipway.encoders.candidates import Candidate, Wanted, Workbench
 from slipway.encoders.choosing import choice_of, choose
+from slipway.encoders.eight_bits import with_weights_in_eight_bits
 from slipway.encoders.model import Model
+from slipway.encoders.texts import Texts
 from slipway.errors import EncoderError
 from slipway_demo.static import static_model
-from tests.support.encoders import FakeEncoder, loaded_minilm, minilm, packaged_model
+from tests.support.encoders import FakeEncoder, loaded_minilm, minilm, model_folder, packaged_model
 
 if TYPE_CHECKING:
     from slipway.encoders.base import TextEncoder, Vectors
@@ -314,3 +317,66 @@ def test_a_card_is_used_in_half_precision() -> None:
     choice = choice_of(made)
     assert choice is not None and (choice.backend, choice.device.partition(":")[0]) == ("torch", "cuda")
     np.testing.assert_allclose(made.encode_documents(TEXTS), loaded_minilm().encode_documents(TEXTS), atol=1e-3)
+
+
+class Service(FakeEncoder):
+    """A fake of a service: the reference's vectors, or others."""
+
+    backend, turned = "service", 0.0
+
+    def __init__(self, model: Model, secrets: object) -> None:
+        super().__init__(model)
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        made = super().encode_documents(texts)
+        made[:, 0] += self.turned
+        return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+def served(monkeypatch: pytest.MonkeyPatch, turned: float, folder: Path | None = None) -> TextEncoder:
+    monkeypatch.setattr(choosing, "ServiceEncoder", type("Turned", (Service,), {"turned": turned}))
+    monkeypatch.setattr(Workbench, "reference", property(lambda bench: FakeEncoder(bench._model)))
+    place = {"package": None, "folder": str(folder)} if folder else {}
+    service = {"url": f"http://tei-{turned}/v1", "model": "minilm"}
+    return load_encoder(minilm(service=service, **place))
+
+
+def test_a_service_is_compared_where_the_weights_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = choice_of(served(monkeypatch, ROUGH))
+    assert choice is not None and 0.999 < choice.cosine < 0.9999
+    with pytest.raises(EncoderError, match="service on cpu would change the vector space silently"):
+        served(monkeypatch, 0.2)
+
+
+def test_a_service_without_weights_here_is_taken_at_its_word(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = model_folder(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    assert choice_of(served(monkeypatch, 0.3, folder)) is None
+    assert "its service is taken at its word" in caplog.text
+
+
+def test_eight_bits_are_computed_by_openvino_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model(minilm(precision="int8"), packaged_model().folder)
+    machine = use(monkeypatch, {"openvino int8": (0.1, 1.0), "openvino float32": FAST, "torch float32": FAST, **STOCK})
+    choice = choice_of(choose(model, ON_CPU))
+    assert choice is not None and (choice.dtype, 0.98 < choice.cosine < 0.999) == ("int8", True)
+    machine.plan["openvino int8"] = (0.4, 1.0)
+    with pytest.raises(EncoderError, match="would change the vector space silently"):
+        choose(model, ON_CPU)
+    assert set(machine.built) == {"openvino int8"}
+
+
+@needs_openvino
+def test_weights_in_eight_bits_make_nearly_the_same_vectors(found_out: Path) -> None:
+    (kept,) = found_out.glob("_encoders/*/openvino-*.xml")
+    graph = openvino._core().read_model(kept)
+    assert with_weights_in_eight_bits(graph) == 36  # six layers of six matrices
+    assert with_weights_in_eight_bits(graph) == 0
+    compiled = openvino._core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    texts = Texts(packaged_model())
+    for text in TEXTS:
+        batch = padded(np.array([0]), texts.tokens([text], ""), texts.pad)
+        cosine = float(compiled([batch.ids, batch.mask])[0][0] @ loaded_minilm().encode_documents([text])[0])
+        assert 0.99 < cosine < 0.999999
