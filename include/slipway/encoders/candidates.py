@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, get_args
@@ -93,25 +93,28 @@ class Workbench:
         """What may be tried for what is wanted, the one that should be the fastest first."""
         if self._model.encoder.precision == openvino.EIGHT_BITS:
             return [Candidate(OpenVinoEngine.backend, openvino.EIGHT_BITS)]
-        return [one for one in self._possible() if self._wanted.backend in ("auto", one.backend)]
+        asked_for = (self._wanted.dtype,)
+        return [
+            Candidate(backend, dtype)
+            for backend in self._backends()
+            for dtype in (self._dtypes(backend) if asked_for == ("auto",) else asked_for)
+        ]
 
-    def _possible(self) -> Iterator[Candidate]:
-        if self._model.is_static or self._wanted.backend == StaticEncoder.backend:
-            yield Candidate(StaticEncoder.backend, FULL)
-        if self.device == "cpu" or self._wanted.backend == OpenVinoEngine.backend:
-            narrow = [one for one in openvino.dtypes() if one == "bfloat16"] if openvino.is_installed() else []
-            yield from self._in_dtypes(OpenVinoEngine.backend, *narrow, FULL)
-        if self.device == "cpu":  # where torch computes narrower numbers slowly: only when asked for
-            yield from self._in_dtypes(TorchEngine.backend, FULL)
-        else:
-            yield from self._in_dtypes(TorchEngine.backend, "float16", "bfloat16", FULL)
-        yield from self._in_dtypes(REFERENCE.backend, FULL)
+    def _backends(self) -> Sequence[str]:
+        if self._wanted.backend != "auto":
+            return [self._wanted.backend]
+        if self._model.is_static:
+            return [StaticEncoder.backend, REFERENCE.backend]
+        on_processor = [OpenVinoEngine.backend] if self.device == "cpu" else []
+        return [*on_processor, TorchEngine.backend, REFERENCE.backend]
 
-    def _in_dtypes(self, backend: str, *dtypes: str) -> Iterator[Candidate]:
-        if self._model.is_static and backend in (OpenVinoEngine.backend, TorchEngine.backend):
-            return
-        asked_for = self._wanted.dtype
-        yield from (Candidate(backend, dtype) for dtype in (dtypes if asked_for == "auto" else (asked_for,)))
+    def _dtypes(self, backend: str) -> Sequence[str]:
+        """What a backend may compute in, the fastest first. On a processor torch has no fast way for narrow numbers."""
+        if backend == OpenVinoEngine.backend and openvino.is_installed() and "bfloat16" in openvino.dtypes():
+            return ["bfloat16", FULL]
+        if backend == TorchEngine.backend and self.device != "cpu":
+            return ["float16", "bfloat16", FULL]
+        return [FULL]
 
     def build(self, candidate: Candidate) -> TextEncoder:
         """The encoder, loaded and not checked. Raises `EncoderError` when it is not possible here."""
@@ -119,6 +122,8 @@ class Workbench:
         if candidate.backend in (StaticEncoder.backend, OpenVinoEngine.backend) and self.device != "cpu":
             raise EncoderError(f"encoder {model.encoder.name}: {candidate.backend} computes on the processor only")
         if candidate.backend == StaticEncoder.backend:
+            if candidate.dtype != FULL:
+                raise EncoderError(f"encoder {model.encoder.name}: static models are computed in {FULL} only")
             return StaticEncoder(model)
         if candidate.backend == OpenVinoEngine.backend:
             return BatchedEncoder(model, OpenVinoEngine(model, candidate.dtype, self._loaded), tokens)

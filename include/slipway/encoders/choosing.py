@@ -123,6 +123,8 @@ def _again(model: Model, wanted: Wanted, path: Path) -> Chosen | None:
     try:
         choice = Choice(**json.loads(path.read_bytes()))
         bench, candidate = Workbench(model, wanted), Candidate(choice.backend, choice.dtype)
+        if candidate not in bench.candidates():
+            raise ValueError(f"{candidate} is none of what is possible here")
         encoder = bench.build(candidate)
         bench.check(candidate, encoder)
     except FileNotFoundError:

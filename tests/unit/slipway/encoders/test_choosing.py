@@ -174,7 +174,10 @@ def test_the_choice_is_remembered_and_compared_again(monkeypatch: pytest.MonkeyP
     assert chosen().backend == "torch"
 
 
-@pytest.mark.parametrize("spoiled", ["", "{", "[]", '{"backend": "openvino"}', '{"backend": 1, "unknown": 2}'])
+OTHER = '{"backend": "static", "device": "cpu", "dtype": "float32", "cosine": 1.0}'
+
+
+@pytest.mark.parametrize("spoiled", ["", "{", "[]", OTHER, '{"backend": "openvino"}', '{"backend": 1, "unknown": 2}'])
 def test_what_is_remembered_and_cannot_be_read_is_found_out_anew(
     monkeypatch: pytest.MonkeyPatch, cache: Path, spoiled: str
 ) -> None:
