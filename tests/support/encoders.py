@@ -52,6 +52,7 @@ class FakeEncoder:
     """Unit vectors drawn from each text's hash. `texts` is what it was asked to encode, call by call."""
 
     device = "cpu"
+    backend = "fake"
 
     def __init__(self, model: Model) -> None:
         self.fingerprint, self.dimension = model.fingerprint, model.encoder.dimension

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from slipway.config import Encoder
     from slipway.encoders.base import TextEncoder
 
-__all__ = ["Model", "find_model", "load_encoder"]
+__all__ = ["Model", "find_model", "forget", "load_encoder"]
 
 
 def load_encoder(encoder: Encoder, device: str = "auto", fingerprint: str | None = None) -> TextEncoder:
@@ -25,6 +25,11 @@ def load_encoder(encoder: Encoder, device: str = "auto", fingerprint: str | None
         _load.cache_clear()
         loaded = _load(encoder, device)
     return loaded
+
+
+def forget() -> None:
+    """Let go of the encoders that are loaded, so that the next call loads anew."""
+    _load.cache_clear()
 
 
 @lru_cache(maxsize=2)

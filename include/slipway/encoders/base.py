@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 
 class TextEncoder(Protocol):
-    """A loaded model. `fingerprint` names its vector space; vectors of two fingerprints never mix."""
+    """A loaded model. `fingerprint` names its vector space; vectors of two fingerprints never mix.
+
+    `backend` is what computes the vectors: "sentence-transformers", "torch", "openvino", "static" or "service".
+    """
 
     fingerprint: str
     dimension: int
     device: str
+    backend: str
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
         """Vectors of chunks: (n, dimension) float32, unit norm, in the order of `texts`."""

@@ -26,6 +26,8 @@ class SentenceTransformersEncoder:
     vectors of another dimension than configured.
     """
 
+    backend = "sentence-transformers"
+
     def __init__(self, model: Model, device: str = "auto") -> None:
         from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
