@@ -107,7 +107,7 @@ def test_a_trigger_that_fired_is_marked():
 
 
 def test_nothing_to_embed_has_no_estimate():
-    page = run_page(whole_result(plan=PLAN | {"to_embed": 0, "tokens": 0}))
+    page = run_page(whole_result(plan=PLAN | {"to_embed": 0, "tokens": 0}, embedding={}))
     assert "tokens/s" not in page
     assert "chunks to embed" in page
 
