@@ -105,7 +105,7 @@ def _made_elsewhere(run: Run, plan: Manifest, shard: Path) -> set[str]:
 
 def embed_group(run: Run, model: Model, group: list[dict[str, Any]]) -> Throughput:
     """Embed one group of rows (`chunk_hash`, `tokens`, `text`) and seal it as a part. Raises as `embed`."""
-    encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
+    encoder = load_encoder(run.collection.encoder, run.collection.embed, secrets=run.secrets)
     began = time.monotonic()
     made = encoder.encode_documents([row["text"] for row in group])
     took = Throughput(_tokens(group), round(time.monotonic() - began, 3), encoder.device, encoder.backend)
