@@ -29,7 +29,7 @@ from slipway.stages.clean import clean
 from slipway.stages.comparison import compare
 from slipway.stages.difference import check_breaker, difference
 from slipway.stages.drift import observe
-from slipway.stages.embed import embed
+from slipway.stages.embed import embed, shards
 from slipway.stages.evaluate import evaluate
 from slipway.stages.extract import extract
 from slipway.stages.index import index
@@ -162,9 +162,9 @@ class _Work:
         assert steps.chunks
         assert steps.plan
         steps.embedded = []
-        for entry in steps.plan.facts["shards"]:
+        for shard, told in shards(run, steps.plan):
             with self._timed("embed"):
-                steps.embedded = [*steps.embedded, embed(run, steps.plan, entry["shard"])]
+                steps.embedded = [*steps.embedded, embed(told, steps.plan, shard)]
         with self._timed("index"):
             steps.candidate = index(run, steps.chunks)
         with self._timed("reconcile"):

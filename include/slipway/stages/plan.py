@@ -91,7 +91,7 @@ def _make(run: Run, chunks: Manifest, difference: Manifest, place: str) -> Manif
         target = max(run.collection.embed.shard_tokens, -(-counts["tokens"] // (MAX_SHARDS - 1)))
         session.execute(_SHARDS.format(target=target)).fetchall()
         shards = _write_shards(tables.batches(session, _ROWS), draft, run.scratch)
-        speed = estimate.recorded(parts, run.collection.embed.device)
+        speed = estimate.recorded(parts, run.collection.embed.device, run.collection.embed.backend)
         sample = session.execute(_SAMPLE).fetchall() if speed is None and _is_worth_a_probe(run, counts) else []
     if speed is None:
         speed = estimate.probed(run, sample) if sample else estimate.ASSUMED
