@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from slipway.building.work import Work
+from slipway.building.work import Finished, Work
 from slipway.index import artifact, drift
 from slipway.index.build import add, train
 from slipway.index.drift import Built
@@ -18,17 +15,19 @@ from slipway.index.live import Live
 from slipway.index.spec import Spec
 
 
-def build(work: Work, rows: Path, vectors: npt.NDArray[np.float32], spec: Spec) -> tuple[Any, Built]:
-    """An index of all vectors ((n, d) float32 in the order of `rows`), and what later updates are compared with."""
-    settings = work.run.collection.index
+def build(work: Work, spec: Spec) -> Finished:
+    """Build an index of all vectors, add it to the draft, and measure what later updates are compared with."""
+    settings, vectors = work.run.collection.index, work.vectors()
     started = time.perf_counter()
     made = train(vectors, spec, settings.train_vectors, settings.ef_construction)
     trained = time.perf_counter()
     add(made, vectors, spec, work.told(len(vectors)))
     ended = time.perf_counter()
-    hashes = artifact.open_arrow(rows, artifact.ROWS_SCHEMA)["chunk_hash"][: drift.PROBES].to_pylist()
+    hashes = artifact.open_arrow(work.folder / artifact.ROWS, artifact.ROWS_SCHEMA)["chunk_hash"][
+        : drift.PROBES
+    ].to_pylist()
     everything = Live(np.ones(len(vectors), dtype=bool), len(vectors))
-    return made, Built(
+    built = Built(
         vectors=len(vectors),
         seconds=round(ended - started, 6),
         seconds_per_vector=(ended - trained) / len(vectors),
@@ -39,3 +38,4 @@ def build(work: Work, rows: Path, vectors: npt.NDArray[np.float32], spec: Spec) 
         ef_construction=settings.ef_construction,
         train_vectors=settings.train_vectors,
     )
+    return Finished(built, len(vectors), work.add_index(made), {})

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from slipway.building.origin import Origin
 from slipway.index import artifact, payload
+from slipway.index.build import write
+from slipway.index.drift import Built
 from slipway.manifest import Draft, Manifest, load
 from slipway.parts import fetch_parts
 from slipway.run import Run
+
+FRESH = "fresh.arrow"  # rows.arrow as a new index has it: in chunk hash order
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,19 @@ class Work:
     folder: Path
     origin: Origin
 
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """All vectors in the order of a new index, (n, dimension) float32, mapped. Raises `IndexRefused`."""
+        path = self.folder / "vectors.npy"
+        if path.exists():
+            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        return payload.gather(self.run.store, self.origin.encoder, self.folder / FRESH, path, self.run.scratch)
+
+    def add_index(self, index: Any) -> int:
+        """Add a FAISS index to the draft. Returns its bytes. Raises `DiskFull`."""
+        path = self.folder / artifact.INDEX
+        write(index, path)
+        return self.draft.add_file(artifact.INDEX, path).size_bytes
+
     def told(self, total: int) -> Callable[[int], None]:
         """Called with how many vectors were added."""
         return lambda added: self.run.progress("index", added, total, "vectors")
@@ -33,6 +53,16 @@ class Work:
         (self.folder / artifact.ENCODER).write_text(json.dumps(self.origin.described))
         for name in (artifact.ROWS, artifact.DOCUMENTS, artifact.ENCODER):
             self.draft.add_file(name, self.folder / name)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An index that is in the draft: what was measured when it was built, its rows and bytes, and further facts."""
+
+    built: Built
+    rows: int
+    index_bytes: int
+    facts: Mapping[str, Any]
 
 
 @dataclass(slots=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import shutil
 
 from slipway import layout
+from slipway.building import sharded, whole
+from slipway.building.deciding import in_shards
 from slipway.building.origin import origin_of
 from slipway.building.updating import attempt, facts_of
-from slipway.building.whole import build
-from slipway.building.work import Made, Work, write_documents, write_rows
-from slipway.index import artifact, payload, written
-from slipway.index.build import write
+from slipway.building.work import FRESH, Finished, Made, Work, write_documents, write_rows
+from slipway.index import artifact, written
 from slipway.index.drift import Built
-from slipway.index.spec import resolve
+from slipway.index.spec import Spec, resolve
+from slipway.index.update import Attempt
 from slipway.manifest import Draft, Manifest
 from slipway.run import Run
 
@@ -29,7 +31,8 @@ def index(run: Run, chunks: Manifest) -> Manifest:
     and metric, the `dimension`, the `encoder` (fingerprint), the version of `faiss` that wrote the index, the
     `snapshot`, the `recipe` (what the index depends on), its own place as `candidate`, what was measured when it was
     `built` (slipway.index.drift.Built), and `update`: `kind` (built or updated), `reason`, `base` (release), `added`,
-    `removed` and `triggers`. Raises `IndexRefused`.
+    `removed` and `triggers`; and where it was built in shards, `shards`: how many as `built_in`, the place of the
+    `build`, and why they are served `apart` (empty: they were merged). Raises `IndexRefused` and `MemoryExceeded`.
     """
     origin = origin_of(run, chunks)
     if origin.made:
@@ -45,29 +48,32 @@ def index(run: Run, chunks: Manifest) -> Manifest:
 
 def _make(work: Work, chunks: Manifest) -> Made:
     """Write the candidate's objects: by an update of the origin's base, or else by building."""
-    run, encoder = work.run, work.origin.encoder
-    fresh, rows = work.folder / "fresh.arrow", work.folder / artifact.ROWS
+    run = work.run
+    fresh = work.folder / FRESH
     documents, live = write_documents(run, chunks, work.folder / artifact.DOCUMENTS), write_rows(run, chunks, fresh)
-    vectors = payload.gather(run.store, encoder, fresh, work.folder / "vectors.npy", run.scratch)
-    spec = resolve(run.collection.index, len(vectors), vectors.shape[1])
-    tried = attempt(work, fresh, vectors, spec)
-    if tried.index is not None and work.origin.base is not None:
-        made, total, built = tried.index, tried.rows, Built(**work.origin.base.facts["built"])
-    else:
-        logger.info("index: built anew: %s", tried.reason)
-        fresh.replace(rows)
-        made, built = build(work, rows, vectors, spec)
-        total = live
-    write(made, work.folder / artifact.INDEX)
-    work.draft.add_file(artifact.INDEX, work.folder / artifact.INDEX)
+    spec = resolve(run.collection.index, live, run.collection.encoder.dimension)
+    tried = attempt(work, spec)
+    made = _updated(work, tried) if tried.index is not None else _built_anew(work, spec, live, tried.reason)
     work.add_objects()
-    counts = {"vectors": live, "rows": total, "tombstones": total - live, "documents": documents}
+    counts = {"vectors": live, "rows": made.rows, "tombstones": made.rows - live, "documents": documents}
     facts = {
         "spec": {"factory": spec.factory, "metric": spec.metric, "seed": spec.seed, "reason": spec.reason},
-        "dimension": int(vectors.shape[1]),
-        "encoder": encoder,
+        "dimension": run.collection.encoder.dimension,
+        "encoder": work.origin.encoder,
         written.FACT: written.faiss_version(),
-        "built": built.as_json(),
+        "built": made.built.as_json(),
         "update": facts_of(tried, work.origin.base),
     }
-    return Made({**counts, "index_bytes": (work.folder / artifact.INDEX).stat().st_size}, facts)
+    return Made({**counts, "index_bytes": made.index_bytes}, {**facts, **made.facts})
+
+
+def _updated(work: Work, tried: Attempt) -> Finished:
+    base = work.origin.base
+    assert base is not None  # what else was updated
+    return Finished(Built(**base.facts["built"]), tried.rows, work.add_index(tried.index), {})
+
+
+def _built_anew(work: Work, spec: Spec, rows: int, reason: str) -> Finished:
+    logger.info("index: built anew: %s", reason)
+    shutil.copyfile(work.folder / FRESH, work.folder / artifact.ROWS)
+    return sharded.finish(work, spec) if in_shards(work.run, rows) else whole.build(work, spec)
