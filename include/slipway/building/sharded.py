@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slipway import layout
+from slipway.building.bounded import Budget
 from slipway.building.origin import Origin
 from slipway.building.work import Finished, Work
 from slipway.errors import IndexRefused
@@ -63,12 +64,15 @@ def begin(run: Run, origin: Origin, rows: Path, spec: Spec) -> Manifest:
     folder = run.scratch / f"build-{draft.attempt}"
     folder.mkdir(parents=True)
     sample = _Sample(run, origin.encoder, hashes, folder)
+    budget = Budget.of(settings)
+    budget.check_estimate(spec, max(entry["rows"] for entry in shards), sample.dimension, settings.train_vectors)
     started = time.perf_counter()
     trained = make(spec, sample.dimension, settings.ef_construction)
     if not trained.is_trained:
         chosen = sample.of(sampled(len(hashes), settings.train_vectors, spec.seed))
         trained = train(chosen, spec, settings.train_vectors, settings.ef_construction)
     seconds = time.perf_counter() - started
+    budget.check(f"training {spec.factory}")
     write(trained, folder / TRAINED)
     draft.add_file(TRAINED, folder / TRAINED)
     probes = hashes[: drift.PROBES].to_pylist()
@@ -159,16 +163,18 @@ def _filled(
     """The files of a shard: an index of its own, or lists to be merged and their refinement."""
     number = entry["shard"]
 
-    def told(added: int) -> None:
+    def progress(added: int) -> None:
         run.progress(f"index shard {number}", added, len(vectors), "vectors")
 
+    budget = Budget.of(run.collection.index)
+    told, step = budget.watching(f"filling shard {number} of {spec.factory}", progress), budget.step(vectors.shape[1])
     trained, path = read(fetch(run.store, begun.one(TRAINED), run.scratch)), folder / artifact.INDEX
     if begun.facts["apart"]:
-        add(trained, vectors, spec, told)
+        add(trained, vectors, spec, told, step)
         write(trained, path)
         yield path
         return
-    piece = piece_of(trained, vectors, entry["first"], told)
+    piece = piece_of(trained, vectors, entry["first"], told, step)
     write(piece.lists, path)
     yield path
     if piece.refinement is not None:
@@ -208,8 +214,10 @@ def finish(work: Work, spec: Spec) -> Finished:
 
 
 def _merged(run: Run, begun: Manifest, shards: list[Manifest]) -> Any:
+    spec, budget = Spec(**begun.facts["spec"]), Budget.of(run.collection.index)
+    budget.check_merge(spec, begun.counts["vectors"], begun.facts["dimension"])
     trained = read(fetch(run.store, begun.one(TRAINED), run.scratch))
-    return merge(trained, (_piece(run, shard) for shard in shards))
+    return merge(trained, (_piece(run, shard) for shard in shards), lambda: budget.check(f"merging {spec.factory}"))
 
 
 def _piece(run: Run, shard: Manifest) -> Piece:

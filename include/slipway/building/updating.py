@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from slipway.building.bounded import Budget
 from slipway.building.work import FRESH, Work
 from slipway.index import artifact
 from slipway.index.drift import Built
@@ -29,7 +30,8 @@ def attempt(work: Work, spec: Spec) -> Attempt:
     )
     settings, rows = run.collection.index.update, work.folder / artifact.ROWS
     vectors = work.vectors()
-    return update(found, work.folder / FRESH, vectors, spec, settings, rows, run.scratch, work.told(len(vectors)))
+    told = Budget.of(run.collection.index).watching("updating the index", work.told(len(vectors)))
+    return update(found, work.folder / FRESH, vectors, spec, settings, rows, run.scratch, told)
 
 
 def other_kind(base: Manifest, spec: Spec, dimension: int) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from slipway.building.bounded import Budget
 from slipway.building.work import Finished, Work
 from slipway.index import artifact, drift
 from slipway.index.build import add, train
@@ -16,12 +17,19 @@ from slipway.index.spec import Spec
 
 
 def build(work: Work, spec: Spec) -> Finished:
-    """Build an index of all vectors, add it to the draft, and measure what later updates are compared with."""
+    """Build an index of all vectors, add it to the draft, and measure what later updates are compared with.
+
+    Raises `IndexRefused` and `MemoryExceeded`.
+    """
     settings, vectors = work.run.collection.index, work.vectors()
     started = time.perf_counter()
+    budget = Budget.of(settings)
+    budget.check_estimate(spec, len(vectors), vectors.shape[1], settings.train_vectors)
     made = train(vectors, spec, settings.train_vectors, settings.ef_construction)
     trained = time.perf_counter()
-    add(made, vectors, spec, work.told(len(vectors)))
+    budget.check(f"training {spec.factory}")
+    told = budget.watching(f"building {spec.factory}", work.told(len(vectors)))
+    add(made, vectors, spec, told, budget.step(vectors.shape[1]))
     ended = time.perf_counter()
     hashes = artifact.open_arrow(work.folder / artifact.ROWS, artifact.ROWS_SCHEMA)["chunk_hash"][
         : drift.PROBES

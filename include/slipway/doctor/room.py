@@ -9,8 +9,8 @@ from pathlib import Path
 
 from slipway import settings
 from slipway.doctor.finding import Outcome, failed, passed, skipped, warned
-from slipway.doctor.machine import Memory, disk_left, memory_left, size
 from slipway.index import artifact
+from slipway.machine import Memory, disk_left, memory_left, size
 from slipway.manifest import MANIFEST, Manifest, load
 from slipway.pointer import read_serving
 from slipway.run import Run

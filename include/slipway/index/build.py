@@ -61,11 +61,12 @@ def add(
     vectors: npt.NDArray[np.float32],
     spec: Spec,
     progress: Callable[[int], None] = lambda added: None,
+    step: int = ADD_STEP,
 ) -> None:
-    """Add all rows of `vectors` to an empty index, row i under id i. Raises `IndexRefused`."""
-    for start in range(0, len(vectors), ADD_STEP):
+    """Add all rows of `vectors` to an empty index, row i under id i, `step` at once. Raises `IndexRefused`."""
+    for start in range(0, len(vectors), step):
         with refusing(f"index spec {spec.factory} cannot take {len(vectors):,} vectors"):
-            index.add(np.ascontiguousarray(vectors[start : start + ADD_STEP]))
+            index.add(np.ascontiguousarray(vectors[start : start + step]))
         progress(index.ntotal)
 
 

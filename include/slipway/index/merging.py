@@ -49,14 +49,20 @@ def why_apart(trained: Any) -> str:
     return ""
 
 
-def piece_of(trained: Any, vectors: Vectors, first: int, progress: Callable[[int], None] = lambda added: None) -> Piece:
+def piece_of(
+    trained: Any,
+    vectors: Vectors,
+    first: int,
+    progress: Callable[[int], None] = lambda added: None,
+    step: int = ADD_STEP,
+) -> Piece:
     """The rows `first` and following, whose vectors are given ((n, d) float32, may be mapped), under this training.
 
-    Takes the trained, empty index over: it is of no other use afterwards. Raises `IndexRefused`.
+    They are added `step` at once. Takes the trained, empty index over: it is of no other use afterwards. Raises `IndexRefused`.
     """
     piece = Piece(_unpacked(core(trained)), refinement(trained), trained)
-    for start in range(0, len(vectors), ADD_STEP):
-        block = np.ascontiguousarray(vectors[start : start + ADD_STEP])
+    for start in range(0, len(vectors), step):
+        block = np.ascontiguousarray(vectors[start : start + step])
         numbers = np.arange(first + start, first + start + len(block))
         with refusing("the index cannot take the vectors of a shard"):
             piece.lists.add_with_ids(transformed(trained, block), numbers)
@@ -66,10 +72,10 @@ def piece_of(trained: Any, vectors: Vectors, first: int, progress: Callable[[int
     return piece
 
 
-def merge(trained: Any, pieces: Iterable[Piece]) -> Any:
+def merge(trained: Any, pieces: Iterable[Piece], check: Callable[[], None] = lambda: None) -> Any:
     """The trained, empty index with the rows of all pieces, which are given in the order of the rows.
 
-    Holds the merged index and one piece at a time.
+    Holds the merged index and one piece at a time. `check` is called after each piece, and may raise to stop.
     """
     ivf, kept = core(trained), refinement(trained)
     lists = _unpacked(ivf)
@@ -77,6 +83,7 @@ def merge(trained: Any, pieces: Iterable[Piece]) -> Any:
         lists.merge_from(piece.lists, 0)
         if kept is not None:
             kept.merge_from(piece.refinement, 0)
+        check()
     if lists is not ivf:
         _pack(lists, ivf)
     for part in (searched(trained), trained):

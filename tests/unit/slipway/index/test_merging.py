@@ -63,7 +63,7 @@ def test_a_projection_in_front_differs_in_rounding_only(tmp_path: Path) -> None:
         ("HNSW8", "inverted files only"),
         ("Flat", "inverted files only"),
         ("IVF8,RaBitQfs", "IndexIVFRaBitQFastScan"),
-        ("IVF8,SQ8,Refine(PQ4)", "IndexPQ"),
+        ("IVF8,SQ8,Refine(PQ4x4)", "IndexPQ"),
     ],
 )
 def test_what_faiss_cannot_merge_is_named(factory: str, named: str) -> None:
