@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from slipway import layout
@@ -13,7 +13,7 @@ from slipway.encoders import find_model
 from slipway.index import artifact
 from slipway.index.drift import Built
 from slipway.index.spec import Spec
-from slipway.manifest import Manifest, find, fingerprint
+from slipway.manifest import Manifest, find, fingerprint, sha256_of
 from slipway.run import Run
 from slipway.serving.catalogue import named_releases
 
@@ -30,13 +30,14 @@ class Origin:
     """What the index of these chunks is made of.
 
     `described` is the encoder with its `fingerprint`, `recipe` names everything that the index depends on, `made` is
-    the candidate of just that, where it is there already, `base` the release whose index is brought up to date, or None
-    with the `reason` why one is built anew.
+    the candidate of just that, where it is there already, `live` the live release, `base` the release whose index is
+    brought up to date, or None with the `reason` why one is built anew.
     """
 
     described: Mapping[str, Any]
     recipe: str
     made: Manifest | None
+    live: Manifest | None
     base: Manifest | None
     reason: str
 
@@ -61,11 +62,12 @@ def origin_of(run: Run, chunks: Manifest) -> Origin:
     described = {"fingerprint": find_model(encoder).fingerprint, **encoder.model_dump(mode="json")}
     recipe = _recipe(run, chunks, described)
     releases = named_releases(run.store)
+    live = next(iter(releases.values()), None)
     if known := _known(run, recipe, releases):
-        return Origin(described, recipe, known, None, "")
-    base, reason = _base(run, str(described["fingerprint"]), releases)
-    found = Origin(described, recipe, None, base, reason)
-    return Origin(described, recipe, find(run.store, layout.candidate(found.fingerprint)), base, reason)
+        return Origin(described, recipe, known, live, None, "")
+    base, reason = _base(run, str(described["fingerprint"]), live)
+    found = Origin(described, recipe, None, live, base, reason)
+    return replace(found, made=find(run.store, layout.candidate(found.fingerprint)))
 
 
 def _recipe(run: Run, chunks: Manifest, described: Mapping[str, Any]) -> str:
@@ -75,8 +77,10 @@ def _recipe(run: Run, chunks: Manifest, described: Mapping[str, Any]) -> str:
     index = run.collection.index
     unused = {name for name in _NEW if getattr(index, name) == Index.model_fields[name].default}
     settings = index.model_dump(mode="json", exclude=_SHAPES_NOTHING | unused)
+    golden = run.collection.golden if index.contract else None  # its queries decide which index the contract leads to
+    queries = [sha256_of(golden.queries)] if golden else []
     encoder = {name: value for name, value in described.items() if name != "name"}
-    return fingerprint("index", VERSION, chunks.fingerprint, encoder, settings, index.update.enabled)
+    return fingerprint("index", VERSION, chunks.fingerprint, encoder, settings, index.update.enabled, *queries)
 
 
 def _known(run: Run, recipe: str, releases: Mapping[str, Manifest]) -> Manifest | None:
@@ -88,10 +92,9 @@ def _known(run: Run, recipe: str, releases: Mapping[str, Manifest]) -> Manifest 
     return None
 
 
-def _base(run: Run, encoder: str, releases: Mapping[str, Manifest]) -> tuple[Manifest | None, str]:
+def _base(run: Run, encoder: str, live: Manifest | None) -> tuple[Manifest | None, str]:
     """The release to update, which is the live one; or None, and why the index is built anew."""
     settings = run.collection.index
-    live = next(iter(releases.values()), None)
     if live is None:
         return None, "nothing is released yet"
     if not settings.update.enabled:

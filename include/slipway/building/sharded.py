@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from slipway import layout
 from slipway.building.bounded import Budget
 from slipway.building.origin import Origin
-from slipway.building.work import Finished, Work
+from slipway.building.work import Indexed, Work
 from slipway.errors import IndexRefused
 from slipway.index import artifact, drift, payload
 from slipway.index.build import add, make, read, sampled, train, write
@@ -34,7 +34,8 @@ from slipway.index.live import Live
 from slipway.index.merging import Piece, merge, piece_of, why_apart
 from slipway.index.sharded import Shards, merged, write_counts
 from slipway.index.spec import Spec, check_trainable
-from slipway.manifest import MANIFEST, Draft, Manifest, fetch, find, fingerprint
+from slipway.index.update import Attempt
+from slipway.manifest import MANIFEST, Draft, Manifest, SealedObject, fetch, find, fingerprint
 from slipway.run import Run
 
 VERSION = 1
@@ -182,19 +183,17 @@ def _filled(
         yield folder / REFINEMENT
 
 
-def finish(work: Work, spec: Spec) -> Finished:
-    """Put the shards together, and add them to the draft: merged to one index, or side by side.
+def finish(work: Work, spec: Spec, tried: Attempt) -> Indexed:
+    """Put the shards together: merged to one index, or side by side. `tried` says why it is built anew.
 
     What is not there of the build is made here first, one shard after another. Raises `IndexRefused`.
     """
     run = work.run
-    begun = begin(run, work.origin, work.folder / artifact.ROWS, spec)
+    begun = begin(run, work.origin, work.rows, spec)
     shards = [fill(run, begun, entry["shard"]) for entry in begun.facts["shards"]]
-    started = time.perf_counter()
-    index = _apart(work, shards) if begun.facts["apart"] else _merged(run, begun, shards)
+    apart, total = begun.facts["apart"], begun.counts["vectors"]
+    index = _apart(run, shards) if apart else _merged(run, begun, shards)
     adding = sum(float(shard.facts["seconds"]) for shard in shards)
-    logger.info("index: %d shards put together in %.1f s", len(shards), time.perf_counter() - started)
-    total = begun.counts["vectors"]
     built = Built(
         vectors=total,
         seconds=round(float(begun.facts["seconds"]) + adding, 6),
@@ -206,11 +205,9 @@ def finish(work: Work, spec: Spec) -> Finished:
         ef_construction=run.collection.index.ef_construction,
         train_vectors=run.collection.index.train_vectors,
     )
-    if not begun.facts["apart"]:
-        work.add_index(index)
-    size = sum(one.size_bytes for one in work.draft.objects if artifact.is_index(one.name))
-    said = {"built_in": len(shards), "build": begun.place, "apart": begun.facts["apart"]}
-    return Finished(built, total, size, {"shards": said})
+    objects = _side_by_side(work, shards) if apart else work.written(index)
+    said = {"built_in": len(shards), "build": begun.place, "apart": apart}
+    return Indexed(index, work.rows, total, built, tried, objects, {"shards": said})
 
 
 def _merged(run: Run, begun: Manifest, shards: list[Manifest]) -> Any:
@@ -228,15 +225,19 @@ def _piece(run: Run, shard: Manifest) -> Piece:
     )
 
 
-def _apart(work: Work, shards: list[Manifest]) -> Shards:
-    """The shards' own indexes become the candidate's objects, copied within the store."""
-    for number, shard in enumerate(shards):
-        work.draft.add_copy(replace(shard.one(artifact.INDEX), name=artifact.shard_index(number)))
-    counts, path = [shard.counts["vectors"] for shard in shards], work.folder / artifact.SHARDS
-    write_counts(path, counts)
-    work.draft.add_file(artifact.SHARDS, path)
-    files = [fetch(work.run.store, shard.one(artifact.INDEX), work.run.scratch) for shard in shards]
-    return Shards([read(file, mapped=True) for file in files], counts)
+def _apart(run: Run, shards: list[Manifest]) -> Shards:
+    files = [fetch(run.store, shard.one(artifact.INDEX), run.scratch) for shard in shards]
+    return Shards([read(file, mapped=True) for file in files], [shard.counts["vectors"] for shard in shards])
+
+
+def _side_by_side(work: Work, shards: list[Manifest]) -> dict[str, Path | SealedObject]:
+    """The candidate's objects: the shards' own indexes, to be copied in the store, and how many rows each has."""
+    made: dict[str, Path | SealedObject] = {
+        artifact.shard_index(number): shard.one(artifact.INDEX) for number, shard in enumerate(shards)
+    }
+    made[artifact.SHARDS] = work.folder / artifact.SHARDS
+    write_counts(work.folder / artifact.SHARDS, [shard.counts["vectors"] for shard in shards])
+    return made
 
 
 def _probe_recall(run: Run, begun: Manifest, shards: list[Manifest], index: Any, spec: Spec) -> float:

@@ -8,16 +8,17 @@ from datetime import UTC, datetime
 import numpy as np
 
 from slipway.building.bounded import Budget
-from slipway.building.work import Finished, Work
+from slipway.building.work import Indexed, Work
 from slipway.index import artifact, drift
 from slipway.index.build import add, train
 from slipway.index.drift import Built
 from slipway.index.live import Live
 from slipway.index.spec import Spec
+from slipway.index.update import Attempt
 
 
-def build(work: Work, spec: Spec) -> Finished:
-    """Build an index of all vectors, add it to the draft, and measure what later updates are compared with.
+def build(work: Work, spec: Spec, tried: Attempt) -> Indexed:
+    """An index of all vectors, with what later updates are compared with. `tried` says why it is built.
 
     Raises `IndexRefused` and `MemoryExceeded`.
     """
@@ -31,9 +32,7 @@ def build(work: Work, spec: Spec) -> Finished:
     told = budget.watching(f"building {spec.factory}", work.told(len(vectors)))
     add(made, vectors, spec, told, budget.step(vectors.shape[1]))
     ended = time.perf_counter()
-    hashes = artifact.open_arrow(work.folder / artifact.ROWS, artifact.ROWS_SCHEMA)["chunk_hash"][
-        : drift.PROBES
-    ].to_pylist()
+    hashes = artifact.open_arrow(work.rows, artifact.ROWS_SCHEMA)["chunk_hash"][: drift.PROBES].to_pylist()
     everything = Live(np.ones(len(vectors), dtype=bool), len(vectors))
     built = Built(
         vectors=len(vectors),
@@ -46,4 +45,4 @@ def build(work: Work, spec: Spec) -> Finished:
         ef_construction=settings.ef_construction,
         train_vectors=settings.train_vectors,
     )
-    return Finished(built, len(vectors), work.add_index(made), {})
+    return Indexed(made, work.rows, len(vectors), built, tried, work.written(made))

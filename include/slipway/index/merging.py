@@ -58,7 +58,8 @@ def piece_of(
 ) -> Piece:
     """The rows `first` and following, whose vectors are given ((n, d) float32, may be mapped), under this training.
 
-    They are added `step` at once. Takes the trained, empty index over: it is of no other use afterwards. Raises `IndexRefused`.
+    They are added `step` at once. Takes the trained, empty index over: it is of no other use afterwards. Raises
+    `IndexRefused`.
     """
     piece = Piece(_unpacked(core(trained)), refinement(trained), trained)
     for start in range(0, len(vectors), step):

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import shutil
+from typing import Any
 
-from slipway import layout
+from slipway import choosing, layout
 from slipway.building import sharded, whole
 from slipway.building.deciding import in_shards
 from slipway.building.origin import origin_of
 from slipway.building.updating import attempt, facts_of
-from slipway.building.work import FRESH, Finished, Made, Work, write_documents, write_rows
+from slipway.building.work import FRESH, Indexed, Made, Work, write_documents, write_rows
 from slipway.index import artifact, written
 from slipway.index.drift import Built
 from slipway.index.spec import Spec, resolve
 from slipway.index.update import Attempt
 from slipway.manifest import Draft, Manifest
 from slipway.run import Run
+
+NOT_CONFIRMED = "last night's index did not keep the contract"
 
 logger = logging.getLogger("slipway")
 
@@ -31,8 +34,10 @@ def index(run: Run, chunks: Manifest) -> Manifest:
     and metric, the `dimension`, the `encoder` (fingerprint), the version of `faiss` that wrote the index, the
     `snapshot`, the `recipe` (what the index depends on), its own place as `candidate`, what was measured when it was
     `built` (slipway.index.drift.Built), and `update`: `kind` (built or updated), `reason`, `base` (release), `added`,
-    `removed` and `triggers`; and where it was built in shards, `shards`: how many as `built_in`, the place of the
-    `build`, and why they are served `apart` (empty: they were merged). Raises `IndexRefused` and `MemoryExceeded`.
+    `removed` and `triggers`. With an index contract also `contract` (the clauses, the front of what was tried, what was
+    confirmed on held-out queries) and `choice`, where that is sealed (slipway.choosing). Where it was built in shards,
+    `shards`: how many as `built_in`, the place of the `build`, and why they are served `apart` (empty: they were
+    merged). Raises `IndexRefused` and `MemoryExceeded`.
     """
     origin = origin_of(run, chunks)
     if origin.made:
@@ -48,32 +53,41 @@ def index(run: Run, chunks: Manifest) -> Manifest:
 
 def _make(work: Work, chunks: Manifest) -> Made:
     """Write the candidate's objects: by an update of the origin's base, or else by building."""
-    run = work.run
-    fresh = work.folder / FRESH
-    documents, live = write_documents(run, chunks, work.folder / artifact.DOCUMENTS), write_rows(run, chunks, fresh)
-    spec = resolve(run.collection.index, live, run.collection.encoder.dimension)
-    tried = attempt(work, spec)
-    made = _updated(work, tried) if tried.index is not None else _built_anew(work, spec, live, tried.reason)
+    run, origin = work.run, work.origin
+    documents = write_documents(run, chunks, work.folder / artifact.DOCUMENTS)
+    passages = write_rows(run, chunks, work.folder / FRESH)
+
+    def indexed(spec: Spec, may_update: bool) -> Indexed:
+        return _index(work, passages, spec, may_update)
+
+    if run.collection.index.contract is None:
+        spec = resolve(run.collection.index, passages, run.collection.encoder.dimension)
+        made, chosen = indexed(spec, True), dict[str, Any]()
+    else:
+        kept = choosing.keep(choosing.Subject(run, chunks, origin.encoder, work.vectors(), origin.live), indexed)
+        made, spec, chosen = kept.indexed, kept.spec, kept.facts
+    made.add_to(work.draft)
     work.add_objects()
-    counts = {"vectors": live, "rows": made.rows, "tombstones": made.rows - live, "documents": documents}
+    counts = {"vectors": passages, "rows": made.total, "tombstones": made.total - passages, "documents": documents}
     facts = {
         "spec": {"factory": spec.factory, "metric": spec.metric, "seed": spec.seed, "reason": spec.reason},
         "dimension": run.collection.encoder.dimension,
-        "encoder": work.origin.encoder,
+        "encoder": origin.encoder,
         written.FACT: written.faiss_version(),
         "built": made.built.as_json(),
-        "update": facts_of(tried, work.origin.base),
+        "update": facts_of(made.attempt, origin.base),
+        **made.facts,
+        **chosen,
     }
-    return Made({**counts, "index_bytes": made.index_bytes}, {**facts, **made.facts})
+    return Made({**counts, "index_bytes": made.size_bytes}, facts)
 
 
-def _updated(work: Work, tried: Attempt) -> Finished:
-    base = work.origin.base
-    assert base is not None  # what else was updated
-    return Finished(Built(**base.facts["built"]), tried.rows, work.add_index(tried.index), {})
-
-
-def _built_anew(work: Work, spec: Spec, rows: int, reason: str) -> Finished:
-    logger.info("index: built anew: %s", reason)
-    shutil.copyfile(work.folder / FRESH, work.folder / artifact.ROWS)
-    return sharded.finish(work, spec) if in_shards(work.run, rows) else whole.build(work, spec)
+def _index(work: Work, passages: int, spec: Spec, may_update: bool) -> Indexed:
+    """Write index and rows, by an update or else by building; what was written before is replaced."""
+    tried = attempt(work, spec) if may_update else Attempt(reason=work.origin.reason or NOT_CONFIRMED)
+    if tried.index is not None and work.origin.base is not None:
+        built = Built(**work.origin.base.facts["built"])
+        return Indexed(tried.index, work.rows, tried.rows, built, tried, work.written(tried.index))
+    logger.info("index: built anew: %s", tried.reason)
+    shutil.copyfile(work.folder / FRESH, work.rows)
+    return sharded.finish(work, spec, tried) if in_shards(work.run, passages) else whole.build(work, spec, tried)

@@ -177,3 +177,15 @@ def test_older_settings_name_the_same_index(run: Run) -> None:
     bounded = changed(run, index={"spec": "Flat", "build_memory": "4GiB"})
     chunks = embedded(run, TEXTS[:9])
     assert index(plain, chunks).place == index(bounded, chunks).place
+
+
+def test_the_index_that_a_contract_leads_to_is_built_in_shards(run: Run) -> None:
+    contract = {"recall_at_10": 0.5, "memory": "1MiB"}
+    run = changed(run, index={"contract": contract, "shards": {"vectors": 50}, "search": {}})
+    chunks = embedded(run, TEXTS)
+    begun = cut(run, chunks)
+    assert begun is not None
+    made = index(run, chunks)
+    assert made.facts["shards"]["build"] == begun.place
+    assert made.facts["contract"]["spec"] == begun.facts["spec"]["factory"] == made.facts["spec"]["factory"]
+    assert searcher_of(run, made, made.facts["contract"]["confirmed"]["parameters"]).vectors == 210
