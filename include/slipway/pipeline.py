@@ -24,6 +24,7 @@ from slipway.result import Steps
 from slipway.rollout import end_interrupted
 from slipway.run import Run
 from slipway.serving.loading import read_release_manifest
+from slipway.stages import shards
 from slipway.stages.chunk import chunk
 from slipway.stages.clean import clean
 from slipway.stages.comparison import compare
@@ -166,6 +167,10 @@ class _Work:
             with self._timed("embed"):
                 steps.embedded = [*steps.embedded, embed(told, steps.plan, shard)]
         with self._timed("index"):
+            if begun := shards.cut(run, steps.chunks):
+                for entry in begun.facts["shards"]:
+                    self.confirm()
+                    shards.add(run, begun, entry["shard"])
             steps.candidate = index(run, steps.chunks)
         with self._timed("reconcile"):
             steps.reconciled = reconcile(run, steps.snapshot, steps.chunks, steps.candidate)

@@ -139,7 +139,7 @@ class Shards(Model):
 
     vectors: int | None = Field(
         None,
-        ge=1_000,
+        ge=1,
         description="vectors of one shard: an index built anew of more than that is trained once, and a mapped task "
         "adds each shard; none: one task builds it",
     )

@@ -17,6 +17,7 @@ from slipway.pointer import read_serving
 from slipway.reindex.asking import Asked, campaign_of
 from slipway.run import Run
 from slipway.stages import plan as planning
+from slipway.stages import shards
 from slipway.stages.chunk import chunk
 from slipway.stages.comparison import compare
 from slipway.stages.difference import check_breaker, difference
@@ -84,6 +85,10 @@ def build(run: Run, confirm: Confirm = unwatched) -> Built:
     chunks = chunk(run, snapshot)
     _embed_missing(run, snapshot, chunks, changes, confirm)
     confirm()
+    if begun := shards.cut(run, chunks):
+        for entry in begun.facts["shards"]:
+            confirm()
+            shards.add(run, begun, entry["shard"])
     candidate = index(run, chunks)
     reconcile(run, snapshot, chunks, candidate)
     confirm()
