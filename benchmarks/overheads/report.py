@@ -22,7 +22,7 @@ _HEAD = """# What orchestration costs
 
 The nightly DAG through Airflow's scheduler (standalone mode, the demo's settings) against `slipway run`: the same
 documents, settings and shards, each into an empty store. `dag_seconds` is the DAG run from its start to its end as
-Airflow tells, with all time in queues; `bare_seconds` the process of `slipway run` from start to exit, imports included.
+Airflow tells, with all time in queues; `bare_seconds` is the process of `slipway run` from start to exit, with imports.
 """
 
 
