@@ -58,7 +58,7 @@ class Choice:
     @property
     def is_warm(self) -> bool:
         """Whether it was taken over from the live release."""
-        return self.facts["how"] == LAST_NIGHT
+        return bool(self.facts["how"] == LAST_NIGHT)
 
 
 def choose(subject: Subject, *, anew: bool = False) -> Choice:
@@ -148,7 +148,7 @@ def _taken_over(subject: Subject, live: Manifest) -> dict[str, Any]:
 
 def _searched(subject: Subject, why: str) -> dict[str, Any]:
     logger.info("index contract: candidates are tried for %s, as %s", wording(subject.contract), why)
-    check_possible(len(subject.vectors), subject.vectors.shape[1], subject.settings)
+    check_possible(len(subject.vectors), subject.vectors.shape[1], subject.run.collection.index)
     queries = subject.queries()
     found = search(subject.vectors, queries, subject.settings)
     index = subject.run.collection.index

@@ -22,6 +22,7 @@ _DEPTHS = {
     "checkpoints": 2,
     "chunks": 2,
     "vectors": 3,
+    "choices": 2,
     "candidates": 2,
     "evaluations": 2,
     "comparisons": 2,

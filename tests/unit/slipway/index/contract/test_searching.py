@@ -98,6 +98,6 @@ def test_too_few_vectors_to_measure_by_are_searched_exactly() -> None:
 
 def test_what_no_estimate_can_keep_is_known_without_a_trial() -> None:
     with pytest.raises(IndexRefused, match=r"memory 1\.0 MiB cannot be kept by any index of 1,000,000 vectors"):
-        check_possible(1_000_000, DIMENSION, settings(memory="1MiB"))
-    check_possible(1_000_000, DIMENSION, settings(memory="1GiB"))
-    check_possible(1_000_000, DIMENSION, settings())
+        check_possible(1_000_000, DIMENSION, settings(memory="1MiB").index)
+    check_possible(1_000_000, DIMENSION, settings(memory="1GiB").index)
+    check_possible(1_000_000, DIMENSION, settings().index)
