@@ -72,13 +72,14 @@ def probed(run: Run, sample: Sequence[tuple[str, int]]) -> Speed:
     The first `WARM_UP_CHUNKS` are embedded before the clock runs. Loads the encoder. Raises `EncoderError`.
     """
     warm_up, timed = sample[:WARM_UP_CHUNKS], sample[WARM_UP_CHUNKS:]
-    encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
+    encoder = load_encoder(run.collection.encoder, run.collection.embed, secrets=run.secrets)
     encoder.encode_documents([text for text, _ in warm_up])
     began = time.perf_counter()
     encoder.encode_documents([text for text, _ in timed])
     seconds = max(time.perf_counter() - began, 1e-6)
     kind = encoder.device.partition(":")[0]
-    return Speed(sum(tokens for _, tokens in timed) / seconds, f"measured on {len(timed)} of the chunks, on {kind}")
+    measured = f"measured on {len(timed)} of the chunks, on {kind} by {encoder.backend}"
+    return Speed(sum(tokens for _, tokens in timed) / seconds, measured)
 
 
 def vector_bytes(count: int, dimension: int) -> int:

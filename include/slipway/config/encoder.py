@@ -22,7 +22,7 @@ class Service(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str = Field(
-        pattern=r"^https?://[^\s?#]+$", description="base URL, such as http://tei:8080/v1; /embeddings is added"
+        pattern=r"^https?://[^\s?#@]+$", description="base URL, such as http://tei:8080/v1; /embeddings is added"
     )
     model: str = Field(min_length=1, description="the model's name there")
     connection: str | None = Field(None, description="connection whose password is the API key; none: no key is sent")

@@ -32,7 +32,7 @@ _INSTALL = (
 
 def parity(run: Run) -> Outcome:
     """Encode the live release's smoke query texts again and compare with its vectors; without one, probe the model."""
-    encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
+    encoder = load_encoder(run.collection.encoder, run.collection.embed, secrets=run.secrets)
     if wrong := _unsound(encoder):
         return failed(wrong, "correct the encoder file, or install the model again")
     live = read_serving(run.store)[0].live_release
@@ -79,7 +79,7 @@ def _followed(run: Run, live: Slot) -> Outcome | None:
     if "encoder" not in settings:
         return None
     nightly = checkpoint.with_settings(run, settings)
-    return _compared(nightly, load_encoder(nightly.collection.encoder, run.collection.embed.device), live)
+    return _compared(nightly, load_encoder(nightly.collection.encoder, run.collection.embed, secrets=run.secrets), live)
 
 
 def _least_cosine(one: Vectors, other: Vectors) -> float:

@@ -55,16 +55,30 @@ class Model:
         prompts = self.encoder.prompts.model_dump()
         return fingerprint("encoder", sums, prompts, self.encoder.max_tokens, self.encoder.dimension)
 
+    def file(self, name: str) -> Path:
+        """The file of that name: the model's own, or its first module's."""
+        return _placed(self.folder, name)
+
+    @cached_property
+    def is_static(self) -> bool:
+        """Whether a vector is the mean of token embeddings, and nothing but its length is changed after."""
+        try:
+            modules = json.loads((self.folder / "modules.json").read_bytes())
+            kinds = [str(module["type"]).rpartition(".")[2] for module in modules]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # what it is shows when it is loaded
+            return False
+        return kinds in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"])
+
     @cached_property
     def tokenizer_fingerprint(self) -> str:
         """16 hex digits that name the tokenizer."""
-        return sha256_of(_placed(self.folder, TOKENIZER))[:16]
+        return sha256_of(self.file(TOKENIZER))[:16]
 
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer, without truncation or padding. Needs neither torch nor transformers."""
         from tokenizers import Tokenizer
 
-        file = _placed(self.folder, TOKENIZER)
+        file = self.file(TOKENIZER)
         try:
             tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # tokenizers has no exception of its own

@@ -46,7 +46,7 @@ class Space:
 
     def search(self, texts: Sequence[str]) -> list[list[str]]:
         """The ids of the ten nearest documents of each query, best first, each by its best passage."""
-        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed.device)
+        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed, secrets=self.run.secrets)
         _, rows = exact_neighbours(self.vectors, encoder.encode_queries(texts), PASSAGES)
         return [self._documents(ranked) for ranked in rows]
 

@@ -70,7 +70,7 @@ def _made_elsewhere(run: Run, plan: Manifest, shard: Path) -> set[str]:
 
 def embed_group(run: Run, model: Model, group: list[dict[str, Any]]) -> None:
     """Embed one group of rows (`chunk_hash`, `tokens`, `text`) and seal it as a part. Raises as `embed`."""
-    encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
+    encoder = load_encoder(run.collection.encoder, run.collection.embed, secrets=run.secrets)
     began = time.monotonic()
     made = encoder.encode_documents([row["text"] for row in group])
     took = {"tokens": _tokens(group), "seconds": round(time.monotonic() - began, 3), "device": encoder.device}

@@ -163,7 +163,7 @@ class _Measuring:
     def _encode(self, queries: list[GoldenQuery]) -> npt.NDArray[np.float32]:
         if not queries:
             return np.empty((0, self.searcher.dimension), dtype=np.float32)
-        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed.device)
+        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed, secrets=self.run.secrets)
         if encoder.fingerprint != self.candidate.facts["encoder"]:
             raise EncoderError(
                 f"encoder {self.run.collection.encoder.name} has fingerprint {encoder.fingerprint}, the candidate was "

@@ -56,7 +56,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def looked_at(run: Run, model: Probe, monkeypatch: pytest.MonkeyPatch) -> Outcome:
-    monkeypatch.setattr(encoder, "load_encoder", lambda _encoder, _device: model)
+    monkeypatch.setattr(encoder, "load_encoder", lambda *_, **__: model)
     return encoder.parity(run)
 
 

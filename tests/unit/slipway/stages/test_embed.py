@@ -40,7 +40,7 @@ def encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
 
 
 def load_as(monkeypatch: pytest.MonkeyPatch, encoder: TextEncoder) -> None:
-    monkeypatch.setattr(embed_stage, "load_encoder", lambda described, device: encoder)
+    monkeypatch.setattr(embed_stage, "load_encoder", lambda *_, **__: encoder)
 
 
 def planned(run: Run) -> Manifest:
@@ -117,7 +117,7 @@ def test_a_finished_shard_loads_no_model(run: Run, encoder: FakeEncoder, monkeyp
     made = planned(run)
     embed(run, made, 0)
 
-    def refuse(*_: object) -> TextEncoder:
+    def refuse(*_: object, **__: object) -> TextEncoder:
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr(embed_stage, "load_encoder", refuse)

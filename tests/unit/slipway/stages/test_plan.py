@@ -80,13 +80,13 @@ class Clocked(FakeEncoder):
 
 def use_clocked_encoder(run: Run, monkeypatch: pytest.MonkeyPatch, per_second: float = 1_000) -> Clocked:
     clocked = Clocked(run, per_second)
-    monkeypatch.setattr(estimate, "load_encoder", lambda described, device: clocked)
+    monkeypatch.setattr(estimate, "load_encoder", lambda *_, **__: clocked)
     monkeypatch.setattr(estimate, "time", clocked)
     return clocked
 
 
 def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*_: object) -> None:
+    def load(*_: object, **__: object) -> None:
         raise AssertionError("the encoder was loaded")
 
     monkeypatch.setattr(estimate, "load_encoder", load)
@@ -270,7 +270,7 @@ def test_much_is_measured_on_a_sample_after_a_warm_up(tmp_path: Path, monkeypatc
         assert len({*warm_up, *timed}) == estimate.WARM_UP_CHUNKS + estimate.PROBE_CHUNKS
         of_sample = [tokens[text.removeprefix("text ")] for text in timed]
         assert made["tokens_per_second"] == pytest.approx(sum(of_sample) / len(timed), rel=1e-3)
-        assert made["measured"] == "measured on 64 of the chunks, on cpu"
+        assert made["measured"] == "measured on 64 of the chunks, on cpu by fake"
         samples.append(encoder.texts)
     assert samples[0] == samples[1]
 
