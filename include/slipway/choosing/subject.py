@@ -72,7 +72,7 @@ class Subject:
         return Queries(Part(self._encoded(tuning)), Part(self._encoded(judging)), "golden queries")
 
     def _encoded(self, queries: list[GoldenQuery]) -> Vectors:
-        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed)
+        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed, secrets=self.run.secrets)
         if encoder.fingerprint != self.encoder:
             raise EncoderError(
                 f"encoder {self.run.collection.encoder.name} has fingerprint {encoder.fingerprint}, the vectors were "

@@ -41,7 +41,7 @@ def encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     monkeypatch.setattr(evaluate_stage, "latency", lambda *_: {"p50_ms": 1.0, "p95_ms": 1.0, "p99_ms": 1.0})
     monkeypatch.setattr(subject, "p95", lambda search, queries: 1.0)
     fake = use_fake_encoder(run, monkeypatch)
-    monkeypatch.setattr(subject, "load_encoder", lambda *_: fake)
+    monkeypatch.setattr(subject, "load_encoder", lambda *_, **__: fake)
     return fake
 
 
@@ -160,6 +160,14 @@ def test_last_nights_choice_is_taken_over_and_updated(run: Run, searches: list[i
     assert second.facts[FACT]["front"] == first.facts[FACT]["front"]
     assert second.facts[FACT]["confirmed"]["recall_at_10"] >= 0.9
     assert searches == [len(TEXTS)]
+
+
+def test_single_searches_are_timed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "p95", P95)
+    monkeypatch.setattr(searching, "candidates", lambda *_: [Candidate("Flat")])
+    facts = index(run, embedded(run, TEXTS)).facts[FACT]
+    assert facts["confirmed"]["p95_ms"] > 0
+    assert facts["front"][0]["p95_ms"] > 0
 
 
 @pytest.mark.parametrize("template", ["HNSW16", "IVF{lists},Flat"])
