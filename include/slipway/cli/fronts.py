@@ -36,3 +36,19 @@ def _row(one: Mapping[str, Any], chosen: str) -> str:
 def size(size_bytes: float) -> str:
     """12.3 MiB, and KiB below one."""
     return f"{size_bytes / 2**20:,.1f} MiB" if size_bytes >= 2**20 else f"{size_bytes / 2**10:,.1f} KiB"
+
+
+def page(made: Mapping[str, Any]) -> str:
+    """What `slipway choose` prints: the chosen index with the reason, and the table."""
+    asked = ", ".join(f"{name} {value:g}" for name, value in made["contract"].items() if value is not None)
+    queries = made["queries"]
+    return "\n".join(
+        [
+            f"{made['collection']}  contract {asked}, tried on release {made['release_id']} in {made['seconds']:.1f} s",
+            "",
+            f"{made['spec']}: {made['reason']}",
+            f"{made['vectors']:,} vectors, {queries['tuning']} tuning queries: {queries['source']}",
+            "",
+            *table(made["front"], made["spec"]),
+        ]
+    )

@@ -120,7 +120,7 @@ class _Measuring:
             return dict(confirmed["parameters"]), reason
         target = aim(contract.recall_at_10, len(queries)) if contract else TARGET
         asked, search = self.run.collection.index.search, self.searcher.nearest_rows
-        return tune(self.searcher.index, self.spec, asked, queries, truth, target, search)
+        return tune(self.searcher.index, self.spec, asked, queries, truth, target=target, search=search)
 
     def _judge(
         self,

@@ -9,7 +9,8 @@ import pytest
 
 from slipway import choosing, layout
 from slipway.choosing import FACT, Choice, choice, keeping, subject
-from slipway.errors import IndexRefused
+from slipway.cli import fronts
+from slipway.errors import IndexRefused, InputError
 from slipway.evaluation.demands import demands
 from slipway.evaluation.gates import judge
 from slipway.index.contract import confirming, searching
@@ -279,3 +280,20 @@ def test_an_index_that_was_named_asks_for_no_choice(run: Run) -> None:
     assert FACT not in candidate.facts
     assert list(run.store.list(layout.CHOICES)) == []
     assert choosing.FACT == "contract"
+
+
+def test_a_contract_can_be_tried_on_what_is_live(run: Run) -> None:
+    named = changed(run, index={"spec": "HNSW16"})
+    release = go_live(named, index(named, embedded(named, TEXTS)))
+    found = choosing.try_live(named, run.collection.index)
+    assert found["release_id"] == release
+    assert found["spec"] in [one["spec"] for one in found["front"] if one["kept"]]
+    assert list(run.store.list(layout.CHOICES)) == []
+    assert found["spec"] in fronts.page(found)
+    with pytest.raises(InputError, match="has no index contract; give one with --contract"):
+        choosing.try_live(named, named.collection.index)
+
+
+def test_a_contract_cannot_be_tried_before_the_first_release(run: Run) -> None:
+    with pytest.raises(InputError, match="has no release whose vectors a contract could be tried on"):
+        choosing.try_live(run, run.collection.index)

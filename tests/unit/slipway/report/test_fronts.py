@@ -5,6 +5,7 @@ from slipway.report import write
 from slipway.report.fronts import SHOWN, clauses, front
 from slipway.report.reading import read_page
 from tests.support.contracts import a_contract
+from tests.support.reports import a_judgement
 
 
 def test_a_page_without_a_contract_has_no_front() -> None:
@@ -40,7 +41,8 @@ def test_each_clause_is_shown_with_what_was_measured() -> None:
     ]
 
 
-def test_the_page_tells_of_the_contract_and_escapes_it(store, made) -> None:
+def test_the_page_tells_of_the_contract_and_escapes_it(store, tmp_path) -> None:
+    made = a_judgement(store, tmp_path)
     facts = {**made.reported.candidate.facts, "contract": a_contract()}
     reported = replace(made.reported, candidate=replace(made.reported.candidate, facts=facts))
     page = read_page(store, write(made.run, reported))
