@@ -278,4 +278,4 @@ def _is_upgrade(run: Run, start: Start | None, live: Mapping[str, Any]) -> bool:
     if start is None or not start.settings:
         return False
     index = run.collection.index.model_dump(mode="json")
-    return bool(live["encoder"] != start.encoder or live.get(agreement.INDEX, index) != index)
+    return bool(live["encoder"] != start.encoder or agreement.as_now(live.get(agreement.INDEX, index)) != index)

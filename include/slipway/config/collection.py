@@ -176,6 +176,14 @@ class Index(Model):
         None, gt=0, description="most bytes of memory that building may take; none: what the machine has free"
     )
 
+    @property
+    def named(self) -> str:
+        """The kind of index in a few words: "spec HNSW32", or the contract's clauses."""
+        if self.contract is None:
+            return f"spec {self.spec}"
+        clauses = self.contract.model_dump(mode="json", exclude_none=True)
+        return f"contract {', '.join(f'{name} {value:g}' for name, value in clauses.items())}"
+
     @model_validator(mode="after")
     def _contract_chooses(self) -> Index:
         if self.contract is not None and self.spec != "auto":
