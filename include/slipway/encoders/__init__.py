@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from slipway.encoders.candidates import Wanted
     from slipway.run import Secrets
 
-__all__ = ["Model", "find_model", "load_encoder"]
+__all__ = ["Model", "find_model", "forget", "load_encoder"]
 
 
 def load_encoder(
@@ -41,6 +41,11 @@ def load_encoder(
         _serve.cache_clear()
         loaded = load()
     return loaded
+
+
+def forget() -> None:
+    """Let go of the encoders that are loaded, so that the next call loads anew."""
+    _load.cache_clear()
 
 
 @lru_cache(maxsize=2)
