@@ -27,7 +27,8 @@ test keeps it true.
 | folder of collection files | `--collections` | `SLIPWAY_COLLECTIONS` | `include/collections` |
 | root of the object store | `--store` | `SLIPWAY_STORE` | the collection's `store`, else `.slipway/store` |
 | scratch files | | `SLIPWAY_SCRATCH` | the system's temporary folder |
-| cache of a reader of a remote store | | `SLIPWAY_CACHE` | `slipway` in the user's cache folder |
+| cache of a reader of a remote store, and of what this machine found out about encoders | | `SLIPWAY_CACHE` | `slipway` in the user's cache folder |
+| what computes vectors, where `embed.backend` is `auto` | | `SLIPWAY_BACKEND` | the fastest that makes the same vectors |
 | a connection, without Airflow | | `AIRFLOW_CONN_<NAME>` | |
 | S3 endpoint and credentials | | `AWS_ENDPOINT_URL_S3`, `AWS_ACCESS_KEY_ID`, … as boto3 reads them | |
 """
