@@ -103,9 +103,10 @@ clean: ## remove the demo's store, database and logs (not .venv)
 	@$(call install,-r requirements-dev.txt)
 	@touch $@
 
-# uv is several times faster, but knows nothing of pip's configuration: where it cannot reach an index, pip may
+# uv is several times faster, but knows nothing of pip's configuration: where it cannot reach an index, pip may. Compiled
+# here, since every task's process would compile what it imports where Python may not write beside its packages.
 define install
-$(BIN)/uv pip install -q --python $(BIN)/python $(1) 2>$(ROOT)/.venv/uv.log || $(BIN)/pip install -q --disable-pip-version-check $(1)
+$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(1) 2>$(ROOT)/.venv/uv.log || $(BIN)/pip install -q --disable-pip-version-check $(1)
 endef
 
 .env:

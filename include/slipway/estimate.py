@@ -96,8 +96,10 @@ def index_bytes(run: Run, encoder: str, vectors: int) -> int | None:
     if live is None:
         return None
     release = read_release_manifest(run.store, live.release_id, live.manifest_sha256)
-    wanted = resolve(run.collection.index, vectors, run.collection.encoder.dimension).factory
-    if (release.facts["encoder"], release.facts["spec"]["factory"]) != (encoder, wanted):
+    before = str(release.facts["spec"]["factory"])
+    index = run.collection.index  # a contract most likely leads to what it led to
+    wanted = before if index.contract else resolve(index, vectors, run.collection.encoder.dimension).factory
+    if (release.facts["encoder"], before) != (encoder, wanted):
         return None
-    before = release.counts["vectors"]
-    return release.counts["index_bytes"] * vectors // before if before else None
+    held = release.counts["vectors"]
+    return release.counts["index_bytes"] * vectors // held if held else None

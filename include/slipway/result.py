@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway import layout, planned
 from slipway.checkpoint import Start
+from slipway.choosing import FACT
 from slipway.evaluation.gates import Verdict
 from slipway.manifest import Manifest
 from slipway.run import Run
@@ -142,6 +143,8 @@ def _index(candidate: Manifest, evaluation: Manifest | None) -> dict[str, Any]:
     }
     if "update" in candidate.facts:  # a candidate of an older version was always built
         index["update"] = candidate.facts["update"]
+    if FACT in candidate.facts:
+        index[FACT] = candidate.facts[FACT]
     if evaluation:
         index |= {name: evaluation.facts[name] for name in ("parameters", "parameters_reason")}
     return index

@@ -10,6 +10,7 @@ from typing import Any
 from slipway import layout
 from slipway.config.collection import Index
 from slipway.encoders import find_model
+from slipway.index import artifact
 from slipway.index.drift import Built
 from slipway.index.spec import Spec
 from slipway.manifest import Manifest, find, fingerprint, sha256_of
@@ -104,6 +105,8 @@ def _base(run: Run, encoder: str, live: Manifest | None) -> tuple[Manifest | Non
     if live.facts["encoder"] != encoder:
         return None, "the live release was made by another encoder"
     spec, built = Spec(**live.facts["spec"]), Built(**live.facts["built"])
+    if artifact.SHARDS in {sealed.name for sealed in live.objects}:
+        return None, "the live index lies in shards, which are not updated"
     if not spec.can_be_updated:
         return None, f"the live index is {spec.factory}, which is not updated"
     before = (spec.metric, spec.seed, built.ef_construction, built.train_vectors)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway import estimate, planned, vectors
+from slipway.config.collection import Embed
 from slipway.encoders import find_model
 from slipway.errors import BudgetExceeded, InputError
 from slipway.layout import shard_name, vector_part
@@ -147,6 +148,22 @@ def test_a_thousand_shards_are_the_most(tmp_path: Path, monkeypatch: pytest.Monk
     made = plan(run, chunks_of(run, tokens))
     assert 900 < len(made.facts["shards"]) <= 1_000
     assert sum(entry["chunks"] for entry in made.facts["shards"]) == 2_500
+
+
+@pytest.mark.parametrize(
+    ("workers", "configured", "tokens", "size"),
+    [
+        (1, 1_000_000, 1_500_000, 1_000_000),  # as configured
+        (4, 1_000_000, 1_500_000, 375_000),  # each worker has a shard
+        (4, 200_000, 1_500_000, 200_000),
+        (4, 1_000_000, 150_000, 100_000),  # to load the model costs more than to embed less than that
+        (4, 1_000, 150_000, 1_000),  # asked for
+        (1, 1_000, 5_000_000, 5_006),  # no more shards than Airflow maps
+        (1, 1_000_000, 0, 100_000),
+    ],
+)
+def test_the_size_of_a_shard(workers: int, configured: int, tokens: int, size: int) -> None:
+    assert plan_stage._shard_size(Embed(workers=workers, shard_tokens=configured), tokens) == size
 
 
 def test_nothing_to_do_is_a_plan_without_shards(tmp_path: Path) -> None:
