@@ -37,8 +37,7 @@ def load_encoder(
     load = partial(_serve, encoder, found) if encoder.service else partial(_load, encoder, wanted)
     loaded = load()
     if fingerprint not in (None, loaded.fingerprint) and find_model(encoder).fingerprint == fingerprint:
-        _load.cache_clear()
-        _serve.cache_clear()
+        forget()
         loaded = load()
     return loaded
 
@@ -46,6 +45,7 @@ def load_encoder(
 def forget() -> None:
     """Let go of the encoders that are loaded, so that the next call loads anew."""
     _load.cache_clear()
+    _serve.cache_clear()
 
 
 @lru_cache(maxsize=2)

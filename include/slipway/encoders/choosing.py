@@ -79,18 +79,24 @@ def choose(model: Model, wanted: Wanted) -> TextEncoder:
 
 
 def serve(model: Model, secrets: Secrets | None) -> TextEncoder:
-    """The encoder's service, compared with the model where its weights are here. Raises `EncoderError`."""
+    """The encoder's service, compared with the model where its weights are here, else with what it was at first.
+
+    Raises `EncoderError`, `ServiceDenied` and `ServiceUnreachable`.
+    """
     encoder = ServiceEncoder(model, secrets)
-    if not model.has_weights:
-        logger.warning(
-            "encoder %s: its service is taken at its word, as the model's weights are not here to compare it with",
+    if model.has_weights:
+        expected = parity.reference(model, lambda: Workbench(model, Wanted()).reference)
+        cosine = parity.check(encoder, model, expected, parity.LEAST_SERVED)
+        _choices[encoder] = Choice(encoder.backend, encoder.device, "of its own", cosine)
+        logger.info("encoder %s: %s", model.encoder.name, _choices[encoder])
+    else:
+        cosine = parity.check_unchanged(encoder, model)
+        logger.info(
+            "encoder %s: its service makes the vectors that it made when it was first used here (cosine %.7f); what "
+            "they should be is not known, as the model's weights are not here",
             model.encoder.name,
+            cosine,
         )
-        return encoder
-    expected = parity.reference(model, lambda: Workbench(model, Wanted()).reference)
-    cosine = parity.check(encoder, model, expected, parity.LEAST_SERVED)
-    _choices[encoder] = Choice(encoder.backend, encoder.device, "of its own", cosine)
-    logger.info("encoder %s: %s", model.encoder.name, _choices[encoder])
     return encoder
 
 

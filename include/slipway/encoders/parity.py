@@ -68,7 +68,10 @@ PROBES = (
 def probes(model: Model) -> tuple[str, ...]:
     """The probe texts; the last two differ only beyond the model's length, where nothing is read, and before it."""
     cut = model.encoder.max_tokens
-    return (*PROBES, "word " * cut + "volcano " * cut, "volcano " * (cut // 2) + "word " * cut)
+    texts = (*PROBES, "word " * cut + "volcano " * cut, "volcano " * (cut // 2) + "word " * cut)
+    if model.encoder.service is None:
+        return texts
+    return tuple(text for text in texts if text.strip())  # services refuse texts of nothing
 
 
 def reference(model: Model, make: Callable[[], TextEncoder]) -> Vectors:
@@ -76,7 +79,28 @@ def reference(model: Model, make: Callable[[], TextEncoder]) -> Vectors:
 
     Remembered for the model and the libraries' versions; `make` gives the encoder where they are not.
     """
-    path = remembered.place(model.fingerprint, f"reference-{_key(model)}.npz")
+    return _remembered(remembered.place(model.fingerprint, f"reference-{_key(model)}.npz"), model, make)
+
+
+def check_unchanged(encoder: TextEncoder, model: Model) -> float:
+    """The smallest cosine on the probes between a service's vectors now and when it was first used on this machine.
+
+    For services of models whose weights are not here. Raises `EncoderError` when it is below `LEAST_SERVED`.
+    """
+    path = remembered.place(model.fingerprint, f"served-{remembered.key('served', probes(model))}.npz")
+    cosine = least_cosine(encoder, model, _remembered(path, model, lambda: encoder))
+    if cosine < LEAST_SERVED:
+        raise EncoderError(
+            f"encoder {model.encoder.name}: its service makes other vectors than when it was first used here: cosine "
+            f"{cosine:.5f} on a probe text, the least allowed is {LEAST_SERVED}; put the model back that it served, or "
+            f"give the new one a name of its own (encoder.service.model), which is an upgrade. Where nothing was "
+            f"embedded with the old one, remove {path}"
+        )
+    return cosine
+
+
+def _remembered(path: Path, model: Model, make: Callable[[], TextEncoder]) -> Vectors:
+    """The vectors of the probes kept in a file; made, and kept there, where there are none."""
     found = _read(path, model)
     if found is None:
         made = found = _vectors(make(), model)

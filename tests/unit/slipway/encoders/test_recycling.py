@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slipway import encoders
-from slipway.encoders import find_model, recycling
+from slipway.encoders import recycling
 from slipway.encoders.recycling import Watch
 from tests.support.encoders import FakeEncoder, minilm, packaged_model
 
@@ -75,10 +75,7 @@ def test_memory_that_grows_is_seen_and_mapped_files_are_not(tmp_path: Path) -> N
 
 def test_a_forgotten_encoder_is_loaded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[int] = []
-    monkeypatch.setattr(
-        "slipway.encoders.sentence_transformers.SentenceTransformersEncoder",
-        lambda model, device: loads.append(1) or FakeEncoder(find_model(model.encoder)),
-    )
+    monkeypatch.setattr("slipway.encoders.choosing.choose", lambda model, wanted: loads.append(1) or FakeEncoder(model))
     described = minilm(name="to be forgotten")
     for _ in range(2):
         encoders.load_encoder(described)
