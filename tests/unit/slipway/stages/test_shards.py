@@ -1,6 +1,7 @@
 """An index built in shards: by mapped tasks and the stage that puts it together, or by that stage alone."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from slipway.stages.evaluate import evaluate
 from slipway.stages.index import index
 from slipway.stages.reconcile import reconcile
 from slipway.stages.shards import add, cut
+from tests.support.crashing_store import CrashingStore, Killed
 from tests.support.encoders import FakeEncoder
 from tests.support.memory_store import MemoryStore
 from tests.unit.slipway.stages.index_run import (
@@ -233,3 +235,42 @@ def shorter(files: dict[str, Path]) -> dict[str, Path]:
     counts[-1]["rows"] -= 1
     path.write_text(json.dumps(counts))
     return {artifact.SHARDS: path}
+
+
+@pytest.mark.parametrize("landed", [False, True])
+def test_killed_at_any_write_a_build_goes_on_to_the_same_candidate(run: Run, landed: bool) -> None:
+    """Shards that were sealed before the kill stay as they were sealed."""
+    run = changed(run, index=settings("Flat", vectors=40))
+    empty = CrashingStore()
+    chunks = embedded(replace(run, store=empty), TEXTS[:80])
+    names = {"index-00000.faiss", "index-00001.faiss"}
+    finished, number = False, 0
+    while not finished:
+        store = empty.clone()
+        killed = replace(run, store=store, scratch=run.scratch / f"{number}-{landed}")
+        store.die_at, store.landed = number, landed
+        try:
+            built_by_tasks(killed, chunks)
+            finished = True
+        except Killed:
+            store.die_at = None
+            sealed = shards_in(store)
+            candidate = built_by_tasks(killed, chunks)
+            assert sealed.items() <= shards_in(store).items()
+            assert names <= {one.name for one in candidate.objects}
+            assert searcher_of(killed, candidate).vectors == 80
+        number += 1
+    assert number > 10
+
+
+def built_by_tasks(run: Run, chunks: Manifest) -> Manifest:
+    if begun := cut(run, chunks):
+        for entry in begun.facts["shards"]:
+            add(run, begun, entry["shard"])
+    return index(run, chunks)
+
+
+def shards_in(store: CrashingStore) -> dict[str, bytes]:
+    """The manifests of sealed shards by key."""
+    keys = [info.key for info in store.list("builds/") if info.key.endswith("manifest.json")]
+    return {key: store.read(key).body for key in keys}
