@@ -72,14 +72,15 @@ def origin_of(run: Run, chunks: Manifest) -> Origin:
 
 def _recipe(run: Run, chunks: Manifest, described: Mapping[str, Any]) -> str:
     """Names everything that the index depends on. The chunks are named by the documents' contents: titles and metadata
-    may change while every chunk stays as it is. The encoder's name and the triggers' limits shape no index.
+    may change while every chunk stays as it is. What the encoder is called, or computed by, and the triggers' limits
+    shape no index.
     """
     index = run.collection.index
     unused = {name for name in _NEW if getattr(index, name) == Index.model_fields[name].default}
     settings = index.model_dump(mode="json", exclude=_SHAPES_NOTHING | unused)
     golden = run.collection.golden if index.contract else None  # its queries decide which index the contract leads to
     queries = [sha256_of(golden.queries)] if golden else []
-    encoder = {name: value for name, value in described.items() if name != "name"}
+    encoder = {name: value for name, value in described.items() if name not in ("name", "service")}
     return fingerprint("index", VERSION, chunks.fingerprint, encoder, settings, index.update.enabled, *queries)
 
 

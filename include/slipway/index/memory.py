@@ -7,7 +7,7 @@ knows has its size from FAISS itself (`sa_code_size`); what is computed here is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import faiss
@@ -42,7 +42,8 @@ class _Parts:
     """What an index is made of, in bytes: what it has once; tables and lists by vector; what else it takes to build.
 
     A table is one allocation that moves as it grows. Lists are many small ones. `searching` and `building` are by
-    vector too, and are not in the file; `training` and `adding` count floats by vector of the sample and of a block.
+    vector too, and are not in the file. `training` and `adding` are by vector of the sample and of an added block;
+    `residuals` is for each of at most so many vectors of the sample that codes are trained on.
     """
 
     once: float = 0
@@ -53,7 +54,8 @@ class _Parts:
     training: float = 0
     adding: float = 0
     centroids: int = 0
-    below: tuple[_Parts, ...] = field(default=())
+    residuals: tuple[int, float] = (0, 0)
+    below: tuple[_Parts, ...] = ()
 
     @property
     def all(self) -> Iterator[_Parts]:
@@ -86,14 +88,15 @@ def estimate(spec: Spec, vectors: int, dimension: int, train_vectors: int) -> Es
 
 
 def _training(parts: list[_Parts], vectors: int, dimension: int, train_vectors: int) -> float:
-    """The sample, what transforms make of it, and what k-means draws from it: at most 256 rows a centroid."""
+    """The sample, what transforms make of it, and the larger of what k-means and the training of codes draw from it."""
     if not any(part.training or part.centroids for part in parts):
         return 0
     sample = min(vectors, train_vectors)
-    copies = sum(part.training for part in parts) * sample
-    drawn = [min(sample, part.centroids * _PER_CENTROID) for part in parts if part.centroids]
-    subsample = max((rows for rows in drawn if rows < sample), default=0)
-    return (sample * dimension + copies + subsample * dimension) * _FLOAT
+    transformed = sum(part.training for part in parts)
+    drawn = (part.centroids * _PER_CENTROID for part in parts)
+    subsample = max((rows for rows in drawn if rows < sample), default=0) * dimension * _FLOAT
+    residuals = max(min(sample, rows) * size for rows, size in (part.residuals for part in parts))
+    return sample * (dimension * _FLOAT + transformed) + max(subsample, residuals)
 
 
 def _adding(parts: list[_Parts], vectors: int, dimension: int) -> float:
@@ -105,7 +108,7 @@ def _adding(parts: list[_Parts], vectors: int, dimension: int) -> float:
     tables = [table for part in parts for table in part.tables]
     largest = max(tables, default=0.0)
     loose = sum(part.lists for part in parts) * _SPARE + sum(part.building for part in parts)
-    block = min(vectors, ADD_STEP) * (dimension + sum(part.adding for part in parts)) * _FLOAT
+    block = dimension * _FLOAT + sum(part.adding for part in parts)
     held = capacity = 0
     peak = 0.0
     while held < vectors:
@@ -114,8 +117,8 @@ def _adding(parts: list[_Parts], vectors: int, dimension: int) -> float:
         if held + step > capacity:
             capacity = held + max(held, step)
         held += step
-        peak = max(peak, held * (sum(tables) + loose) + moved * largest)
-    return peak + block
+        peak = max(peak, held * (sum(tables) + loose) + moved * largest + step * block)
+    return peak
 
 
 def _parts(index: Any) -> _Parts:
@@ -130,33 +133,35 @@ def _parts(index: Any) -> _Parts:
     if isinstance(index, faiss.IndexHNSW):
         return _hnsw(index)
     if isinstance(index, faiss.IndexNSG):
-        # each node's R links and, while it is built, the graph of GK neighbours that it starts from
-        graph = _Parts(tables=(index.nsg.R * _LINK,), building=index.GK * _ID, searching=1)
-        return replace(graph, below=(_parts(index.storage),))
-    return _Parts(once=_codebook(index), tables=(_code_bytes(index),), centroids=_codewords(index))
+        return _nsg(index)
+    return _Parts(once=_codebook(index), tables=(float(index.sa_code_size()),), centroids=_codewords(index))
 
 
 def _transformed(index: Any) -> _Parts:
     """Matrices, which hold a number for each pair of an input and an output and perhaps one more an output."""
     steps = [faiss.downcast_VectorTransform(index.chain.at(number)) for number in range(index.chain.size())]
     numbers = sum((step.d_in + 1) * step.d_out for step in steps)
-    width = max(step.d_out for step in steps)
+    width = max(step.d_out for step in steps) * _FLOAT
     return _Parts(once=numbers * _FLOAT, training=width, adding=width, below=(_parts(index.index),))
 
 
 def _inverted(ivf: Any) -> _Parts:
     """Codes and 64-bit ids in lists, the lists' sizes, and the coarse quantiser with its centroids.
 
-    Fast scan stores codes in blocks of 32, so that the last block of a list is half empty on average.
+    Fast scan stores codes in blocks of 32, so that the last block of a list is half empty on average. It, like a
+    product quantiser, makes a block's codes before it puts them into lists; others go there one by one.
     """
-    coarse = _parts(ivf.quantizer)
+    if isinstance(ivf, faiss.IndexIVFFlatPanorama):
+        raise RuntimeError("Panorama's lists have sums of their own beside the codes")
+    code, coarse = float(ivf.sa_code_size()), _parts(ivf.quantizer)
+    packed = isinstance(ivf, faiss.IndexIVFFastScan)
     centroids = sum(part.once + sum(part.tables) * ivf.nlist for part in coarse.all)
-    empty = ivf.nlist * _code_bytes(ivf) * _BLOCK / 2 if _packed(ivf) else 0
     return _Parts(
-        once=_codebook(ivf) + centroids + ivf.nlist * _ID + empty,
-        lists=_code_bytes(ivf) + _ID,
-        adding=_code_bytes(ivf) / _FLOAT,
+        once=_codebook(ivf) + centroids + ivf.nlist * (_ID + (code * _BLOCK / 2 if packed else 0)),
+        lists=code + _ID,
+        adding=code if packed or isinstance(ivf, faiss.IndexIVFPQ) else 0,
         centroids=ivf.nlist,
+        residuals=(max(ivf.train_encoder_num_vectors(), 0), ivf.d * _FLOAT if ivf.by_residual else 0),
     )
 
 
@@ -172,13 +177,13 @@ def _hnsw(index: Any) -> _Parts:
     return _Parts(tables=(graph,), searching=1, building=_LOCK + 1, below=(_parts(index.storage),))
 
 
-def _code_bytes(index: Any) -> float:
-    """Bytes of a vector's code."""
-    return float(index.sa_code_size())
+def _nsg(index: Any) -> _Parts:
+    """What the nodes store and their R links; while it is built, the descent's pools of candidates for each node.
 
-
-def _packed(index: Any) -> bool:
-    return isinstance(index, faiss.IndexIVFFastScan)
+    Dong et al. 2011: a pool of L neighbours (12 bytes each) and lists of S new, S old and R reversed ones.
+    """
+    pools = index.nndescent_L * 12 + 4 * (index.nndescent_S + index.nndescent_R) * _LINK
+    return _Parts(tables=(index.nsg.R * _LINK,), building=pools, searching=1, below=(_parts(index.storage),))
 
 
 def _codewords(index: Any) -> int:

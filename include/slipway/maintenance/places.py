@@ -23,6 +23,7 @@ _DEPTHS = {
     "chunks": 2,
     "vectors": 3,
     "builds": 2,
+    "choices": 2,
     "candidates": 2,
     "evaluations": 2,
     "comparisons": 2,

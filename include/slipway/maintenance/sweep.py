@@ -26,6 +26,7 @@ WHY = {
     "differences": "between snapshots that are not kept",
     "builds": "shards of indexes, older than {days} days: the candidates that were made of them hold all they need",
     "candidates": "no release was made of them and no kept checkpoint holds their documents",
+    "choices": "no kept candidate is of an index that was chosen there",
     "chunks": "no release and no kept checkpoint holds their documents",
     "checkpoints": "not among the newest and older than {days} days",
     "snapshots": "no release, checkpoint or run that is kept is built on them",
