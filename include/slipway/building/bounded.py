@@ -6,6 +6,7 @@ are not counted: the system takes them back when it needs them.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from slipway.config.collection import Index
 from slipway.errors import IndexRefused, MemoryExceeded
 from slipway.index.build import ADD_STEP
-from slipway.index.memory import estimate
+from slipway.index.memory import Estimate, estimate
 from slipway.index.spec import Spec
 from slipway.machine import memory_left, size
 
@@ -24,6 +25,8 @@ _LEAST_STEP = 256  # vectors added at once, however small the budget is
 _BOUNDLESS = 1 << 62
 _FAST_SCAN = re.compile(r"PQ\d+x4fsr?")
 _STATUS = Path("/proc/self/status")
+
+logger = logging.getLogger("slipway")
 
 _REMEDY = "give this worker more memory (or raise index.build_memory), set index.shards.vectors, or take a smaller spec"
 
@@ -55,7 +58,8 @@ class Budget:
 
     def check_estimate(self, spec: Spec, vectors: int, dimension: int, train_vectors: int) -> None:
         """Raise `IndexRefused` when the index cannot be built within the budget."""
-        expected = estimate(spec, vectors, dimension, train_vectors).build_bytes
+        found = _estimated(spec, vectors, dimension, train_vectors)
+        expected = found.build_bytes if found else 0
         if expected > self.bytes:
             raise IndexRefused(
                 f"building {spec.factory} of {vectors:,} vectors of dimension {dimension}, trained on at most "
@@ -68,7 +72,8 @@ class Budget:
 
         The merged index is in memory then, and the lists of fast scan twice while they are packed.
         """
-        expected = estimate(spec, vectors, dimension, 1).index_bytes * (2 if _FAST_SCAN.search(spec.factory) else 1)
+        found = _estimated(spec, vectors, dimension, 1)
+        expected = (found.index_bytes if found else 0) * (2 if _FAST_SCAN.search(spec.factory) else 1)
         if expected > self.bytes:
             raise IndexRefused(
                 f"merging the shards of {spec.factory} with {vectors:,} vectors would take about {size(expected)} of "
@@ -96,6 +101,15 @@ class Budget:
             self.check(doing)
 
         return called
+
+
+def _estimated(spec: Spec, vectors: int, dimension: int, train_vectors: int) -> Estimate | None:
+    """The estimate; None for a spec whose size FAISS does not tell, which is watched all the same."""
+    try:
+        return estimate(spec, vectors, dimension, train_vectors)
+    except IndexRefused as error:  # a spec that cannot be built is refused by the build, in its own words
+        logger.warning("what building %s takes is not known beforehand: %s", spec.factory, error)
+        return None
 
 
 def own_memory(status: Path = _STATUS) -> int | None:

@@ -43,6 +43,16 @@ def test_what_will_not_fit_is_refused_with_the_numbers_and_what_to_do() -> None:
         assert part in said
 
 
+def test_a_kind_whose_size_is_not_known_is_only_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any) -> None:
+        raise IndexRefused("what it takes in memory is not known")
+
+    monkeypatch.setattr(bounded, "estimate", unknown)
+    budget = Budget(1, "index.build_memory", 0)
+    budget.check_estimate(spec("IVF8,LSQ4x4fs"), 10**6, 384, 1)
+    budget.check_merge(spec("IVF8,LSQ4x4fs"), 10**6, 384)
+
+
 def test_a_merge_that_will_not_fit_is_refused_and_may_be_left_out() -> None:
     budget = Budget(60 * MIB, "index.build_memory", 0)
     budget.check_merge(spec("IVF64,SQ8"), 100_000, 384)

@@ -1,5 +1,7 @@
 """An index built in shards: by mapped tasks and the stage that puts it together, or by that stage alone."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +9,21 @@ import numpy as np
 import pytest
 
 from slipway.building import sharded
-from slipway.errors import IndexRefused
+from slipway.errors import CorruptObject, IndexRefused
+from slipway.evaluation.opened import with_vectors
+from slipway.evaluation.rebuilt import rebuild
 from slipway.index import artifact
 from slipway.index.exact import exact_neighbours
+from slipway.index.spec import Spec
 from slipway.manifest import Manifest, load
 from slipway.run import Run
 from slipway.serving.loading import load_release
+from slipway.serving.searcher import Searcher
+from slipway.stages.evaluate import evaluate
 from slipway.stages.index import index
 from slipway.stages.reconcile import reconcile
 from slipway.stages.shards import add, cut
+from tests.support.crashing_store import CrashingStore, Killed
 from tests.support.encoders import FakeEncoder
 from tests.support.memory_store import MemoryStore
 from tests.unit.slipway.stages.index_run import (
@@ -189,3 +197,80 @@ def test_the_index_that_a_contract_leads_to_is_built_in_shards(run: Run) -> None
     assert made.facts["shards"]["build"] == begun.place
     assert made.facts["contract"]["spec"] == begun.facts["spec"]["factory"] == made.facts["spec"]["factory"]
     assert searcher_of(run, made, made.facts["contract"]["confirmed"]["parameters"]).vectors == 210
+
+
+def test_a_candidate_in_shards_is_evaluated_and_built_once_more_to_see_the_noise(run: Run, tmp_path: Path) -> None:
+    run = changed(run, index=settings(GRAPH))
+    candidate = index(run, embedded(run, TEXTS))
+    evaluation = evaluate(run, candidate)
+    assert evaluation.facts["metrics"]["index_bytes"] == candidate.counts["index_bytes"]
+    files = files_of(run, candidate)
+    opened = with_vectors(run, candidate, files, searcher_of(run, candidate), tmp_path)
+    folder = tmp_path / "again"
+    folder.mkdir()
+    again = rebuild(
+        opened, files, Spec(**candidate.facts["spec"]), run.collection.index, evaluation.facts["parameters"], folder
+    )
+    assert [one.rows for one in again.searcher.index.shards] == [42] * 5
+    queries = np.ascontiguousarray(opened.vectors[:20])
+    assert again.recalls(queries, again.exact(queries)[1], 10).mean() > 0.95
+
+
+def test_a_shard_that_is_missing_is_named(run: Run) -> None:
+    run = changed(run, index=settings(GRAPH))
+    files = files_of(run, index(run, embedded(run, TEXTS)))
+    with pytest.raises(CorruptObject, match=r"there is no index-00003\.faiss"):
+        Searcher({name: path for name, path in files.items() if name != artifact.shard_index(3)}, {})
+    swapped = {artifact.shard_index(0): files[artifact.ROWS]}
+    with pytest.raises(CorruptObject, match=r"index-00000\.faiss cannot be read by FAISS"):
+        Searcher(files | swapped, {})
+    with pytest.raises(CorruptObject, match="rows"):
+        Searcher(files | shorter(files), {})
+
+
+def shorter(files: dict[str, Path]) -> dict[str, Path]:
+    """shards.json with one row less in the last shard."""
+    path = files[artifact.SHARDS].with_name("shorter.json")
+    counts = json.loads(files[artifact.SHARDS].read_bytes())
+    counts[-1]["rows"] -= 1
+    path.write_text(json.dumps(counts))
+    return {artifact.SHARDS: path}
+
+
+@pytest.mark.parametrize("landed", [False, True])
+def test_killed_at_any_write_a_build_goes_on_to_the_same_candidate(run: Run, landed: bool) -> None:
+    """Shards that were sealed before the kill stay as they were sealed."""
+    run = changed(run, index=settings("Flat", vectors=40))
+    empty = CrashingStore()
+    chunks = embedded(replace(run, store=empty), TEXTS[:80])
+    names = {"index-00000.faiss", "index-00001.faiss"}
+    finished, number = False, 0
+    while not finished:
+        store = empty.clone()
+        killed = replace(run, store=store, scratch=run.scratch / f"{number}-{landed}")
+        store.die_at, store.landed = number, landed
+        try:
+            built_by_tasks(killed, chunks)
+            finished = True
+        except Killed:
+            store.die_at = None
+            sealed = shards_in(store)
+            candidate = built_by_tasks(killed, chunks)
+            assert sealed.items() <= shards_in(store).items()
+            assert names <= {one.name for one in candidate.objects}
+            assert searcher_of(killed, candidate).vectors == 80
+        number += 1
+    assert number > 10
+
+
+def built_by_tasks(run: Run, chunks: Manifest) -> Manifest:
+    if begun := cut(run, chunks):
+        for entry in begun.facts["shards"]:
+            add(run, begun, entry["shard"])
+    return index(run, chunks)
+
+
+def shards_in(store: CrashingStore) -> dict[str, bytes]:
+    """The manifests of sealed shards by key."""
+    keys = [info.key for info in store.list("builds/") if info.key.endswith("manifest.json")]
+    return {key: store.read(key).body for key in keys}
