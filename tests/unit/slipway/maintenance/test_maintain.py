@@ -498,6 +498,7 @@ def aged(tmp_path: Path) -> CrashingStore:
     store.put("chunks/abcd/ffff/chunks-00000.parquet", b"killed")
     report_on(store, "night-002", "20260101T000000-refused")
     comparison_of(store, 2, "candidates/gone")
+    Draft(store, layout.choice("c"), "choose", "c").seal({}, {"contract": {}})
     history.pass_days(30)
     history.night([4, 5])
     return store
@@ -561,3 +562,19 @@ def test_after_any_nights_what_serves_and_what_can_be_built_on_is_whole(
         assert_sound(history)
         assert checkpoint.newest(history.store) == before
     assert maintain(history.run(checkpoints=checkpoints, keep_days=keep_days)).removed == ()
+
+
+def test_choices_stay_as_long_as_what_they_led_to(history: History) -> None:
+    chosen = []
+    for number in range(2):
+        place = layout.choice(f"{number:016d}")
+        Draft(history.store, place, "choose", f"{number:016d}").seal({}, {"contract": {}})
+        chosen.append(place)
+    night = history.night([1, 2])
+    candidate = layout.candidate("of-a-contract")
+    facts = {**night["candidate"].facts, "choice": chosen[0]}
+    Draft(history.store, candidate, "index", "of-a-contract").seal({}, facts)
+    history.pass_days(15)
+    done = maintain(history.run())
+    assert places(history.store, "choices") == [chosen[0]]
+    assert by_kind(done)["choices"] == 1
