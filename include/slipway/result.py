@@ -15,6 +15,7 @@ from slipway.manifest import Manifest
 from slipway.run import Run
 from slipway.stages.embed import Embedded
 from slipway.stages.release import Released
+from slipway.throughput import together
 
 COMPARED = ("live", "queries", "alpha", "metrics", "by_slice", "neighbours", "noise")  # facts of a comparison
 VERDICTS = {"pass": "passed", "fail": "failed", "undecided": "undecided"}
@@ -123,6 +124,8 @@ def _vectors(steps: Steps) -> dict[str, Any]:
         found["plan"] = planned.numbers(steps.plan)
         found["embedded"] = sum(shard.embedded + shard.resumed for shard in steps.embedded)
         found["reused"] = steps.plan.counts["reused"]
+        if took := together(shard.throughput for shard in steps.embedded if shard.throughput):
+            found["embedding"] = took.facts()
     if steps.candidate:
         found["vectors"] = steps.candidate.counts["vectors"]
     return found

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--index",
     default="",
     metavar="SPEC",
-    help="FAISS factory string, or a section `index`, which may hold a contract [that of the nights].",
+    help="FAISS factory string, or a section `index` (a contract, say) [that of the nights].",
 )
 @click.option("--sample", type=click.IntRange(0), help="Documents to try it on first, 0 for none [reindex.sample].")
 @click.option("--budget-hours", type=click.FloatRange(0, min_open=True), help="Refuse a plan of more hours.")

@@ -129,6 +129,8 @@ def _counts(made: dict[str, Any]) -> list[str]:
     if lines and "embedded" in made:
         lines.append(line("chunks", f"{made['chunks']:,}"))
         lines.append(line("vectors", f"{made['embedded']:,} embedded, {made['reused']:,} reused"))
+    if speed := made.get("embedding", {}).get("tokens_per_second"):
+        lines.append(line("speed", f"{speed:,.0f} tokens/s by {made['embedding']['backend']}"))
     return lines
 
 

@@ -21,7 +21,7 @@ MIN_QUERIES = 20  # fewer tell too little
 CLOSE = 1.125  # a bisection ends when the effort is known within this factor
 FACTOR = "k_factor_rf"  # times k results are scored again
 FACTORS = (80, 40, 20, 10, 5, 2)
-SCORED_AGAIN = 30  # codes scanned in the time in which one vector is scored again: it lies anywhere in memory
+SCORED_AGAIN = 100  # codes scanned in the time in which one vector is scored again; measured with fast scan
 LINKS = 32  # of a graph's node
 
 Search = Callable[[npt.NDArray[np.float32], int], tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]

@@ -24,6 +24,7 @@ WHY = {
     "evaluations": "of candidates that are not kept",
     "drift": "not among the newest records of drift",
     "differences": "between snapshots that are not kept",
+    "builds": "shards of indexes, older than {days} days: the candidates that were made of them hold all they need",
     "candidates": "no release was made of them and no kept checkpoint holds their documents",
     "choices": "no kept candidate is of an index that was chosen there",
     "chunks": "no release and no kept checkpoint holds their documents",

@@ -133,6 +133,27 @@ def test_comparisons_stay_as_long_as_what_they_compared(history: History) -> Non
     assert places(history.store, "comparisons") == [layout.comparison(f"{number:016d}") for number in (0, 2, 3)]
 
 
+def seal(store: ObjectStore, place: str) -> None:
+    draft = Draft(store, place, "test", "0" * 16)
+    draft.add_json("made.json", {"place": place})
+    draft.seal({})
+
+
+def test_shards_of_an_index_stay_whole_while_they_may_be_put_together_and_then_go(history: History) -> None:
+    history.night([1, 2])
+    begun, shards = layout.build("0" * 16), [layout.build_shard("0" * 16, number) for number in range(2)]
+    for place in (begun, *shards):
+        seal(history.store, place)
+    history.pass_days(3)
+    maintain(history.run())
+    for place in (begun, *shards):
+        assert_whole(history.store, place)
+    history.pass_days(12)
+    done = maintain(history.run())
+    assert by_kind(done)["builds"] == 2 * len((begun, *shards))
+    assert keys(history.store, layout.BUILDS) == []
+
+
 def test_of_drift_the_newest_records_stay_however_old_they_are(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -498,7 +519,8 @@ def aged(tmp_path: Path) -> CrashingStore:
     store.put("chunks/abcd/ffff/chunks-00000.parquet", b"killed")
     report_on(store, "night-002", "20260101T000000-refused")
     comparison_of(store, 2, "candidates/gone")
-    Draft(store, layout.choice("c"), "choose", "c").seal({}, {"contract": {}})
+    for place in (layout.build("abcd"), layout.build_shard("abcd", 0), layout.choice("abcd")):
+        seal(store, place)
     history.pass_days(30)
     history.night([4, 5])
     return store
@@ -562,19 +584,3 @@ def test_after_any_nights_what_serves_and_what_can_be_built_on_is_whole(
         assert_sound(history)
         assert checkpoint.newest(history.store) == before
     assert maintain(history.run(checkpoints=checkpoints, keep_days=keep_days)).removed == ()
-
-
-def test_choices_stay_as_long_as_what_they_led_to(history: History) -> None:
-    chosen = []
-    for number in range(2):
-        place = layout.choice(f"{number:016d}")
-        Draft(history.store, place, "choose", f"{number:016d}").seal({}, {"contract": {}})
-        chosen.append(place)
-    night = history.night([1, 2])
-    candidate = layout.candidate("of-a-contract")
-    facts = {**night["candidate"].facts, "choice": chosen[0]}
-    Draft(history.store, candidate, "index", "of-a-contract").seal({}, facts)
-    history.pass_days(15)
-    done = maintain(history.run())
-    assert places(history.store, "choices") == [chosen[0]]
-    assert by_kind(done)["choices"] == 1
