@@ -94,7 +94,8 @@ def _params(collection: Collection) -> dict[str, Param]:
             format="multiline",
             title="Index",
             description="Empty: as the collection file has it. Else a FAISS factory string such as `HNSW32`, or what "
-            "the collection file would have under `index`, in YAML: `{spec: IVF256, search: {nprobe: 16}}`.",
+            "the collection file would have under `index`, in YAML: `{spec: IVF256, search: {nprobe: 16}}`, or a "
+            "contract that chooses the index: `{contract: {recall_at_10: 0.95, p95_ms: 10, memory: 2GiB}}`.",
         ),
         "sample": Param(
             collection.reindex.sample,

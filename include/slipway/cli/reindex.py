@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 @click.option("--encoder", required=True, metavar="NAME", help="An encoder file's name: the space to move to.")
 @click.option("--reason", required=True, help="Why; kept in the audit trail.")
 @click.option(
-    "--index", default="", metavar="SPEC", help="FAISS factory string, or a section `index` [that of the nights]."
+    "--index",
+    default="",
+    metavar="SPEC",
+    help="FAISS factory string, or a section `index` (a contract, say) [that of the nights].",
 )
 @click.option("--sample", type=click.IntRange(0), help="Documents to try it on first, 0 for none [reindex.sample].")
 @click.option("--budget-hours", type=click.FloatRange(0, min_open=True), help="Refuse a plan of more hours.")

@@ -19,7 +19,10 @@ TARGET = 0.99  # recall@10 on the tuning queries
 PLATEAU = 0.001  # of recall, not worth a dearer rung
 MIN_QUERIES = 20  # fewer tell too little
 CLOSE = 1.125  # a bisection ends when the effort is known within this factor
-MOST_REFINED = 80  # times k results that are scored again, at most
+FACTOR = "k_factor_rf"  # times k results are scored again
+FACTORS = (80, 40, 20, 10, 5, 2)
+SCORED_AGAIN = 100  # codes scanned in the time in which one vector is scored again; measured with fast scan
+LINKS = 32  # of a graph's node
 
 Search = Callable[[npt.NDArray[np.float32], int], tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]
 Parameters = dict[str, int]
@@ -40,8 +43,7 @@ def tune(
 
     `truth` holds the exact neighbours' rows of each tuning query, best first. Parameters that were asked for stay.
     The ladder is climbed to the first rung that reaches the target, and the effort (efSearch, nprobe) bisected between
-    that and the rung before. Where refinement is what holds recall back, more results are scored again; where it is
-    not, fewer.
+    that and the rung before. Where results are scored again, how many is chosen together with the effort.
     """
     parameters = default_parameters(spec, asked)
     if len(queries) < MIN_QUERIES:
@@ -100,18 +102,35 @@ class _Trials:
 
 def _least(trials: _Trials, spec: Spec, asked: SearchParameters) -> tuple[float, Parameters]:
     """The least parameters that reach the target, or else the least of those that find the most; and their recall."""
-    best = _climb(trials, list(ladder(spec, asked)))
-    if spec.refines and asked.refine_factor is None:
-        wider = best
-        while not trials.reaches(best) and wider["k_factor_rf"] < MOST_REFINED:
-            wider = {**wider, "k_factor_rf": wider["k_factor_rf"] * 2}
-            step = _climb(trials, [{**rung, "k_factor_rf": wider["k_factor_rf"]} for rung in ladder(spec, asked)])
-            if trials.found(step) <= trials.found(best) + PLATEAU:
-                break
-            best = step
-        if trials.reaches(best):
-            best = _bisect(trials, "k_factor_rf", {**best, "k_factor_rf": 1}, best)
+    rungs = list(ladder(spec, asked))
+    best = _refined(trials, spec, rungs) if spec.refines and asked.refine_factor is None else _climb(trials, rungs)
     return trials.found(best), best
+
+
+def _refined(trials: _Trials, spec: Spec, rungs: list[Parameters]) -> Parameters:
+    """The cheapest pair of effort and refinement: more of one needs less of the other.
+
+    With the most refinement first, so that what the effort must be at least is known; then with less, as long as that
+    is cheaper.
+    """
+    best = _climb(trials, [{**rung, FACTOR: FACTORS[0]} for rung in rungs])
+    for factor in FACTORS[1:]:
+        several = [{**rung, FACTOR: factor} for rung in rungs]
+        if trials.reaches(best):
+            several = [rung for rung in several if _cost(trials, spec, rung) < _cost(trials, spec, best)]
+            step = _climb(trials, several) if several else best
+            if not trials.reaches(step):
+                break
+            best = min(best, step, key=lambda rung: _cost(trials, spec, rung))
+        elif trials.found({**best, FACTOR: factor}) >= trials.found(best) - PLATEAU:
+            best = {**best, FACTOR: factor}
+    return _bisect(trials, FACTOR, {**best, FACTOR: 1}, best) if trials.reaches(best) else best
+
+
+def _cost(trials: _Trials, spec: Spec, rung: Parameters) -> float:
+    """What one search costs, in codes that are scanned: a vector that is scored again costs as much as many of them."""
+    visited = trials.index.ntotal * rung["nprobe"] / spec.lists if spec.lists else LINKS * rung.get("efSearch", 0)
+    return float(visited + SCORED_AGAIN * 10 * rung[FACTOR])
 
 
 def _climb(trials: _Trials, rungs: list[Parameters]) -> Parameters:

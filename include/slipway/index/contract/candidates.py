@@ -56,9 +56,19 @@ def _templates(dimension: int) -> Iterator[str]:
     for share in (2, 4, 6):
         codes = _dividing(dimension, dimension // share)
         yield from (f"IVF{{lists}},PQ{codes}x4fs,Refine({finer})" for finer in ("SQfp16", "SQ8", "SQ6", "SQ4"))
+    yield from _projected(dimension)
     coarse = _dividing(dimension, dimension // 4)
     for share in (3, 4):
         yield f"IVF{{lists}},PQ{coarse}x4fs,Refine(PQ{_dividing(dimension, dimension // share)})"
+
+
+def _projected(dimension: int) -> Iterator[str]:
+    """Lists and coarse codes of half the dimensions, those in which the vectors differ most; scored again in all."""
+    half = dimension // 2
+    if half:
+        codes = _dividing(half, half // 2)
+        coarse = f"PCA{half},IVF{{lists}},PQ{codes}x4fs"
+        yield from (f"{coarse},Refine({finer})" for finer in ("SQfp16", "SQ8", "SQ6", "SQ4"))
 
 
 def _dividing(dimension: int, most: int) -> int:

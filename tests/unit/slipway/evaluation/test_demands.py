@@ -36,3 +36,30 @@ def test_an_upgrade_is_judged_by_the_margin_of_the_file_where_it_has_one() -> No
     gates = {"recall_at_10": {"max_drop": 0.1}, "ndcg_at_10": {"min": 0.3, "max_drop": 0.2}}
     found = demands(a_collection(**gates), {}, upgrade=True)
     assert found == {name: Gate(**gate) for name, gate in gates.items()}
+
+
+CONTRACT = {"recall_at_10": 0.95, "p95_ms": 10, "memory": "1MiB", "build_minutes": 3}
+
+
+def with_contract(**gates: dict[str, float]) -> Collection:
+    return Collection.model_validate(a_collection(**gates).model_dump() | {"index": {"contract": CONTRACT}})
+
+
+def test_every_clause_of_a_contract_is_demanded() -> None:
+    assert demands(with_contract(), {}, upgrade=False) == {
+        "recall_at_10": Gate(min=0.95),
+        "p95_ms": Gate(max=10),
+        "memory_bytes": Gate(max=2**20),
+        "build_minutes": Gate(max=3),
+    }
+
+
+def test_a_bound_of_the_file_stands_before_the_contracts() -> None:
+    found = demands(with_contract(p95_ms={"max": 20}, recall_at_10={"max_drop": 0.1}), {}, upgrade=False)
+    assert found["p95_ms"] == Gate(max=20)
+    assert found["recall_at_10"] == Gate(min=0.95, max_drop=0.1)
+
+
+def test_a_clause_that_is_not_there_is_not_demanded() -> None:
+    values = a_collection().model_dump() | {"index": {"contract": {"recall_at_10": 0.9}}}
+    assert demands(Collection.model_validate(values), {}, upgrade=False) == {"recall_at_10": Gate(min=0.9)}

@@ -5,6 +5,7 @@ import pytest
 
 from slipway import checkpoint, reindex
 from slipway.config import named_encoder, named_encoders
+from slipway.config.load import index_settings
 from slipway.encoders import find_model
 from slipway.errors import ConfigError, GoldenError, IndexRefused, InputError, SlipwayError
 from tests.support.campaigns import NEW, OLD, Project, a_project, asked
@@ -85,3 +86,19 @@ def test_a_night_is_no_campaign(project: Project) -> None:
     project.night("night-1")
     with pytest.raises(InputError, match="is not a reindex campaign"):
         reindex.asked_of(project.run("night-1"))
+
+
+CONTRACT = "{contract: {recall_at_10: 0.9, p95_ms: 10, memory: 1GiB}}"
+
+
+def test_a_campaign_may_ask_for_a_contract_and_one_after_it_for_a_spec_again(project: Project) -> None:
+    project.night("night-1")
+    run = project.run("campaign")
+    reindex.begin(run, asked(encoder=OLD, index=CONTRACT), project.collections)
+    index = checkpoint.as_started(run).collection.index
+    assert index.contract is not None
+    assert (index.contract.memory, index.spec) == (2**30, "auto")
+    assert index.named == "contract recall_at_10 0.9, p95_ms 10, memory 1.07374e+09"
+    again = index_settings("HNSW16", index)
+    assert (again.spec, again.contract) == ("HNSW16", None)
+    assert index_settings("", index) == index
