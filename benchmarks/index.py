@@ -4,13 +4,14 @@
     python benchmarks/index.py --quick
 
 The vectors are MiniLM's, of the paragraphs in ../shared/data/enwiki_paras, each cut to its first tokens (--tokens), so
-that embedding them takes minutes; they are kept under --cache by their content. The queries are paragraphs of the same
-articles that are not indexed. All systems are built first and searched in turns, round by round, in one process. Queries
-per second at a recall lie on the line between the two settings around it, medians of the rounds.
+that embedding them takes minutes; they are kept under --cache by their content. The queries are paragraphs that are
+not indexed. All systems are built first and searched in turns, round by round, in one process. Queries per second at a
+recall lie on the line between the two settings around it, medians of the rounds.
 
-Also measured: our time of building over that of a bare FAISS script with the same spec; exact search over the bare matrix
-product; the recall that an index contract keeps with an eighth of the raw vectors' memory; and the time of that contract
-over autofaiss's with the same memory, which has an environment of its own (--environment, made where it is not there).
+Also measured: our time of building over that of a bare FAISS script with the same spec; exact search over the bare
+matrix product; the recall that an index contract keeps with an eighth of the raw vectors' memory; and the time of that
+contract over autofaiss's with the same memory, which has an environment of its own (--environment, made where it is not
+there).
 
 Writes index.md and index.svg into --output and ends with one JSON object. --quick is a test, not a measurement: few
 made-up vectors, no autofaiss.
@@ -84,7 +85,8 @@ def paragraphs(results: Results, corpus: corpora.Corpus, command: str) -> list[s
     kept = f"recall@10 {led.recall:.3f} by {led.spec}" if led.recall is not None else f"refused: {led.refused}"
     theirs = f"recall@10 {peer.recall:.3f} in {peer.seconds:.0f} s by {peer.index}" if peer.seconds else peer.failed
     return [
-        f"Written by `{command}`. {machine()}, {libraries()}. {corpus.what}; {len(corpus.queries):,} queries apart from them. "
+        f"Written by `{command}`. {machine()}, {libraries()}. "
+        f"{corpus.what}; {len(corpus.queries):,} queries apart from them. "
         "Spread: how far the slowest round of a setting lies from its fastest, the median of all settings.",
         f"Building {results.build_spec} over a bare FAISS script: {_spread(results.build)}. "
         f"Exact search over the bare matrix product: {_spread(results.truth)}.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,7 +62,7 @@ def _chunk(texts: list[str], encoder: TextEncoder, cache: Path) -> Vectors:
     if not place.is_file():
         half_written = place.with_suffix(".part.npy")
         np.save(half_written, encoder.encode_documents(texts))
-        os.replace(half_written, place)
+        half_written.replace(place)
     vectors: Vectors = np.load(place)
     return vectors
 

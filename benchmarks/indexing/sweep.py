@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 
 
@@ -40,7 +41,7 @@ def speed_at(points: Sequence[Point], recall: float) -> float | None:
         return None
     if best[0].recall >= recall:
         return best[0].speed
-    for low, high in zip(best, best[1:], strict=False):
+    for low, high in pairwise(best):
         if high.recall >= recall:
             share = (recall - low.recall) / (high.recall - low.recall)
             return low.speed + share * (high.speed - low.speed)
