@@ -80,8 +80,8 @@ def write(folder: Path, rows: Sequence[dict[str, Any]], paragraphs: Sequence[str
 
 _ASSUMED = (
     "A line through the logarithms, drawn on beyond what was measured. It assumes that the number of lists goes on "
-    "growing with √n, that everything stays in memory, and that the machine is the same: one machine's cache misses and "
-    "page faults beyond its memory are in no line, so latency is a lower bound."
+    "growing with √n, that everything stays in memory, and that the machine is the same: "
+    "cache misses and page faults beyond its memory are in no line, so latency is a lower bound."
 )
 
 

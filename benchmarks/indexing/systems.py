@@ -22,8 +22,8 @@ EF_SEARCH = [(ef,) for ef in (12, 16, 24, 32, 48, 64, 96, 128, 192, 256)]
 BARE = "FAISS "
 OURS = "slipway "
 SPECS = (
-    "PCA{half},IVF{lists},PQ{quarter}x4fs,Refine(SQ8)",
     "IVF{lists},PQ{quarter}x4fs,Refine(SQfp16)",
+    "PCA{half},IVF{lists},PQ{quarter}x4fs,Refine(SQ8)",
     "HNSW32_SQ8",
     "HNSW32_SQfp16",
 )
@@ -89,7 +89,9 @@ def _ours(factory: str) -> System:
 
 
 def _grid(spec: Spec) -> Iterator[Setting]:
-    probes = [probes for probes in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256) if probes <= (spec.lists or 0)]
+    probes = [
+        probes for probes in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) if probes <= (spec.lists or 0)
+    ]
     return itertools.product(probes, (3, 6, 12, 24) if spec.refines else (1,))
 
 
