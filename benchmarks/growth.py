@@ -6,8 +6,8 @@
 The vectors are those of benchmarks/index.py, and are kept where it keeps them. The million is drawn with their mean and
 covariance (seeded), and has no clusters, so that its neighbours lie farther off than those of texts do: what is found
 there is not compared with the rest, and only inverted files are built of it, as a graph would take too long. Each
-index is built in a process of its own, so that its peak is its own, with all cores; it is tuned to a recall@10 of 0.95 on half
-of the queries, and its latency on one thread is that of the other half.
+index is built in a process of its own, so that its peak is its own, with all cores; it is tuned to a recall@10 of 0.95
+on half of the queries, and its latency on one thread is that of the other half.
 
 Writes growth.md and growth.svg into --output and ends with one JSON object. --quick is a test, not a measurement.
 """

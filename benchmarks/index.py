@@ -83,7 +83,11 @@ def paragraphs(results: Results, corpus: corpora.Corpus, command: str) -> list[s
     """What is said above the table."""
     led, peer = results.led, results.peer
     kept = f"recall@10 {led.recall:.3f} by {led.spec}" if led.recall is not None else f"refused: {led.refused}"
-    theirs = f"recall@10 {peer.recall:.3f} in {peer.seconds:.0f} s by {peer.index}" if peer.seconds else peer.failed
+    theirs = (
+        f"recall@10 {peer.recall:.3f} in {peer.seconds:.0f} s by {peer.index} of {peer.bytes / 1e6:.1f} MB"
+        if peer.seconds
+        else peer.failed
+    )
     return [
         f"Written by `{command}`. {machine()}, {libraries()}. "
         f"{corpus.what}; {len(corpus.queries):,} queries apart from them. "

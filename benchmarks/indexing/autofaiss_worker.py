@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import faiss
 import numpy as np
 from autofaiss import build_index
 
@@ -25,7 +26,12 @@ def main() -> None:
     rows = index.search(np.load(work / "queries/part.npy"), 10)[1]
     truth = np.load(work / "truth/part.npy")[:, :10]
     found = np.mean([np.isin(exact, mine).mean() for mine, exact in zip(rows, truth, strict=True)])
-    print(json.dumps({"seconds": seconds, "recall": float(found), "index": str(facts.get("index_key", ""))}))
+    size = int(faiss.serialize_index(index).size)
+    print(
+        json.dumps(
+            {"bytes": size, "seconds": seconds, "recall": float(found), "index": str(facts.get("index_key", ""))}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -19,10 +19,11 @@ LIMIT_SECONDS = 3_600
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Seconds of tuning and building, and recall@10 at what it tuned; or why it did not run."""
+    """Seconds of tuning and building, recall@10 at what it tuned, and the index's size; or why it did not run."""
 
     seconds: float | None = None
     recall: float | None = None
+    bytes: int = 0
     index: str = ""
     failed: str = ""
 
@@ -34,7 +35,7 @@ def environment(folder: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         for command in (
             [PYTHON, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "-q", "autofaiss"],
+            [str(python), "-m", "pip", "install", "-q", "autofaiss", "pyarrow<18"],
         ):
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT_SECONDS)
         (folder / ".installed").touch()
