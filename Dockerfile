@@ -18,7 +18,9 @@ RUN grep '^torch==' requirements.txt > torch.txt \
 COPY --chown=airflow:0 include ./include
 COPY --chown=airflow:0 dags ./dags
 COPY --chown=airflow:0 plugins ./plugins
-RUN pip install --no-cache-dir --no-deps --editable .
+# compiled here: a container, and so each task where every task has one of its own, would compile what it imports
+RUN pip install --no-cache-dir --no-deps --editable . \
+    && python -m compileall -q include dags plugins
 
 ENV AIRFLOW__CORE__DAGS_FOLDER=/opt/airflow/slipway/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/airflow/slipway/plugins \

@@ -17,12 +17,12 @@ GOAL = 1.15
 
 _HEAD = """# What orchestration costs
 
-    make bench-overhead                    # DATA=/folder/of/oewn where it is not ../shared/data/oewn, DOCUMENTS=100000
-    python benchmarks/overhead.py --quick  # a test of the benchmark: few documents and a static encoder, two minutes
+    make bench-overhead                    # DATA=/folder of the entries where that is not ../shared/data/oewn
+    python benchmarks/overhead.py --quick  # a test: few documents and a static encoder
 
 The nightly DAG through Airflow's scheduler (standalone mode, the demo's settings) against `slipway run`: the same
 documents, settings and shards, each into an empty store. `dag_seconds` is the DAG run from its start to its end as
-Airflow tells, with all time in queues; `bare_seconds` the process of `slipway run` from start to exit, imports included.
+Airflow tells, with all time in queues; `bare_seconds` is the process of `slipway run` from start to exit, with imports.
 """
 
 

@@ -57,35 +57,47 @@ class Chunker:
 
     def cut(self, titles: Sequence[str], texts: Sequence[str]) -> list[list[Passage]]:
         """The passages of each text, in order; none for an empty text."""
-        prefixes = [self._prefix(title) for title in titles]
-        whole = self._count([prefix + text for prefix, text in zip(prefixes, texts, strict=True)])
-        spans = [[(0, len(text))] if text else [] for text in texts]
-        long = [number for number, count in enumerate(whole) if count > self._tokens]
-        split = self._split([prefixes[n] for n in long], [texts[n] for n in long])
-        for number, cuts in zip(long, split, strict=True):
-            spans[number] = cuts
-        embedded = [
-            prefix + text[a:b] for prefix, text, cuts in zip(prefixes, texts, spans, strict=True) for a, b in cuts
+        prefixes = self._prefixes(titles)
+        whole = [prefix + text for prefix, text in zip(prefixes, texts, strict=True)]
+        counts = self._count(whole)
+        made = [
+            [Passage(chunk_hash(full), 0, len(text), count, full)] if text else []
+            for full, text, count in zip(whole, texts, counts, strict=True)
         ]
-        made = iter(zip(embedded, self._count(embedded), strict=True))
-        return [
-            [Passage(chunk_hash(full), a, b, count, full) for (a, b), (full, count) in zip(cuts, made, strict=False)]
-            for cuts in spans
-        ]
+        long = [number for number, count in enumerate(counts) if count > self._tokens]
+        split = self._passages([prefixes[n] for n in long], [texts[n] for n in long])
+        for number, passages in zip(long, split, strict=True):
+            made[number] = passages
+        return made
 
     def embedded_text(self, title: str, text: str, start: int, end: int) -> str:
         """What is embedded of a passage that lies from `start` to `end` in a document's text."""
-        return self._prefix(title) + text[start:end]
+        return self._prefixes([title])[0] + text[start:end]
 
-    def _prefix(self, title: str) -> str:
-        """The line put before each passage: the title, cut to its share of the chunk."""
-        if not self._with_title or not title:
-            return ""
-        encoding = self._tokenizer.encode(title, add_special_tokens=False)
+    def _prefixes(self, titles: Sequence[str]) -> list[str]:
+        """The line put before each passage of a text: its title, cut to its share of the chunk; "" without one."""
+        if not self._with_title:
+            return [""] * len(titles)
+        counted = self._tokenizer.encode_batch_fast(list(titles), add_special_tokens=False)
         most = int(self._room * TITLE_SHARE)
-        if len(encoding) > most:
-            title = title[: encoding.offsets[most - 1][1]]
-        return f"{title}\n"
+        shown = (
+            self._begun(title, most) if len(one) > most else title for title, one in zip(titles, counted, strict=True)
+        )
+        return [f"{title}\n" if title else "" for title in shown]
+
+    def _begun(self, title: str, tokens: int) -> str:
+        """The title up to the end of that many tokens."""
+        return title[: self._tokenizer.encode(title, add_special_tokens=False).offsets[tokens - 1][1]]
+
+    def _passages(self, prefixes: Sequence[str], texts: Sequence[str]) -> list[list[Passage]]:
+        """The passages of texts that are too long for one."""
+        spans = self._split(prefixes, texts)
+        full = [prefix + text[a:b] for prefix, text, cuts in zip(prefixes, texts, spans, strict=True) for a, b in cuts]
+        made = iter(zip(full, self._count(full), strict=True))
+        return [
+            [Passage(chunk_hash(one), a, b, count, one) for (a, b), (one, count) in zip(cuts, made, strict=False)]
+            for cuts in spans
+        ]
 
     def _split(self, prefixes: Sequence[str], texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Offsets of the passages of texts that are too long; texts of one capacity are split in parallel."""

@@ -10,6 +10,7 @@ from typing import Any
 from slipway import layout
 from slipway.config.collection import Index
 from slipway.encoders import find_model
+from slipway.index import artifact
 from slipway.index.drift import Built
 from slipway.index.spec import Spec
 from slipway.manifest import Manifest, find, fingerprint, sha256_of
@@ -71,14 +72,15 @@ def origin_of(run: Run, chunks: Manifest) -> Origin:
 
 def _recipe(run: Run, chunks: Manifest, described: Mapping[str, Any]) -> str:
     """Names everything that the index depends on. The chunks are named by the documents' contents: titles and metadata
-    may change while every chunk stays as it is. The encoder's name and the triggers' limits shape no index.
+    may change while every chunk stays as it is. What the encoder is called, or computed by, and the triggers' limits
+    shape no index.
     """
     index = run.collection.index
     unused = {name for name in _NEW if getattr(index, name) == Index.model_fields[name].default}
     settings = index.model_dump(mode="json", exclude=_SHAPES_NOTHING | unused)
     golden = run.collection.golden if index.contract else None  # its queries decide which index the contract leads to
     queries = [sha256_of(golden.queries)] if golden else []
-    encoder = {name: value for name, value in described.items() if name != "name"}
+    encoder = {name: value for name, value in described.items() if name not in ("name", "service")}
     return fingerprint("index", VERSION, chunks.fingerprint, encoder, settings, index.update.enabled, *queries)
 
 
@@ -103,6 +105,8 @@ def _base(run: Run, encoder: str, live: Manifest | None) -> tuple[Manifest | Non
     if live.facts["encoder"] != encoder:
         return None, "the live release was made by another encoder"
     spec, built = Spec(**live.facts["spec"]), Built(**live.facts["built"])
+    if artifact.SHARDS in {sealed.name for sealed in live.objects}:
+        return None, "the live index lies in shards, which are not updated"
     if not spec.can_be_updated:
         return None, f"the live index is {spec.factory}, which is not updated"
     before = (spec.metric, spec.seed, built.ef_construction, built.train_vectors)

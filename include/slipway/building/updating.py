@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from slipway.building.work import Work
+from slipway.building.bounded import Budget
+from slipway.building.work import FRESH, Work
 from slipway.index import artifact
 from slipway.index.drift import Built
 from slipway.index.spec import Spec
@@ -16,7 +13,7 @@ from slipway.index.update import Attempt, Base, update
 from slipway.manifest import Manifest, fetch
 
 
-def attempt(work: Work, fresh: Path, vectors: npt.NDArray[np.float32], spec: Spec) -> Attempt:
+def attempt(work: Work, spec: Spec) -> Attempt:
     """Try to update the index of the origin's base; without one, say why the index is built anew.
 
     Raises `CorruptObject` and `ObjectMissing` when the live release is not whole.
@@ -24,7 +21,7 @@ def attempt(work: Work, fresh: Path, vectors: npt.NDArray[np.float32], spec: Spe
     base, run = work.origin.base, work.run
     if base is None:
         return Attempt(reason=work.origin.reason)
-    if reason := other_kind(base, spec, vectors.shape[1]):
+    if reason := other_kind(base, spec, run.collection.encoder.dimension):
         return Attempt(reason=reason)
     found = Base(
         index=fetch(run.store, base.one(artifact.INDEX), run.scratch),
@@ -32,7 +29,9 @@ def attempt(work: Work, fresh: Path, vectors: npt.NDArray[np.float32], spec: Spe
         built=Built(**base.facts["built"]),
     )
     settings, rows = run.collection.index.update, work.folder / artifact.ROWS
-    return update(found, fresh, vectors, spec, settings, rows, run.scratch, work.told(len(vectors)))
+    vectors = work.vectors()
+    told = Budget.of(run.collection.index).watching("updating the index", work.told(len(vectors)))
+    return update(found, work.folder / FRESH, vectors, spec, settings, rows, run.scratch, told)
 
 
 def other_kind(base: Manifest, spec: Spec, dimension: int) -> str:

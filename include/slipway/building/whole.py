@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from slipway.building.work import Work
+from slipway.building.bounded import Budget
+from slipway.building.work import Indexed, Work
 from slipway.index import artifact, drift
 from slipway.index.build import add, train
 from slipway.index.drift import Built
 from slipway.index.live import Live
 from slipway.index.spec import Spec
+from slipway.index.update import Attempt
 
 
-def build(work: Work, rows: Path, vectors: npt.NDArray[np.float32], spec: Spec) -> tuple[Any, Built]:
-    """An index of all vectors ((n, d) float32 in the order of `rows`), and what later updates are compared with."""
-    settings = work.run.collection.index
+def build(work: Work, spec: Spec, tried: Attempt) -> Indexed:
+    """An index of all vectors, with what later updates are compared with. `tried` says why it is built.
+
+    Raises `IndexRefused` and `MemoryExceeded`.
+    """
+    settings, vectors = work.run.collection.index, work.vectors()
     started = time.perf_counter()
+    budget = Budget.of(settings)
+    budget.check_estimate(spec, len(vectors), vectors.shape[1], settings.train_vectors)
     made = train(vectors, spec, settings.train_vectors, settings.ef_construction)
     trained = time.perf_counter()
-    add(made, vectors, spec, work.told(len(vectors)))
+    budget.check(f"training {spec.factory}")
+    told = budget.watching(f"building {spec.factory}", work.told(len(vectors)))
+    add(made, vectors, spec, told, budget.step(vectors.shape[1]))
     ended = time.perf_counter()
-    hashes = artifact.open_arrow(rows, artifact.ROWS_SCHEMA)["chunk_hash"][: drift.PROBES].to_pylist()
+    hashes = artifact.open_arrow(work.rows, artifact.ROWS_SCHEMA)["chunk_hash"][: drift.PROBES].to_pylist()
     everything = Live(np.ones(len(vectors), dtype=bool), len(vectors))
-    return made, Built(
+    built = Built(
         vectors=len(vectors),
         seconds=round(ended - started, 6),
         seconds_per_vector=(ended - trained) / len(vectors),
@@ -39,3 +45,4 @@ def build(work: Work, rows: Path, vectors: npt.NDArray[np.float32], spec: Spec) 
         ef_construction=settings.ef_construction,
         train_vectors=settings.train_vectors,
     )
+    return Indexed(made, work.rows, len(vectors), built, tried, work.written(made))

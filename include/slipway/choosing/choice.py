@@ -58,7 +58,7 @@ class Choice:
     @property
     def is_warm(self) -> bool:
         """Whether it was taken over from the live release."""
-        return self.facts["how"] == LAST_NIGHT
+        return bool(self.facts["how"] == LAST_NIGHT)
 
 
 def choose(subject: Subject, *, anew: bool = False) -> Choice:
@@ -74,7 +74,7 @@ def choose(subject: Subject, *, anew: bool = False) -> Choice:
     sealed = find(subject.run.store, place)
     if sealed is None:
         warm, why = (None, "last night's choice was not confirmed") if anew else _last_night(subject)
-        facts = _taken_over(subject, warm) if warm else _searched(subject, why)
+        facts = _taken_over(subject, warm) if warm else searched(subject, why)
         draft = Draft(subject.run.store, place, "choose", print_of, {"chunks": subject.chunks.digest})
         sealed = draft.seal({}, {**_about(subject), **facts})
     logger.info("index contract: %s: %s", sealed.facts["specs"][0]["factory"], sealed.facts["specs"][0]["reason"])
@@ -146,9 +146,10 @@ def _taken_over(subject: Subject, live: Manifest) -> dict[str, Any]:
     }
 
 
-def _searched(subject: Subject, why: str) -> dict[str, Any]:
+def searched(subject: Subject, why: str) -> dict[str, Any]:
+    """The facts of a whole search, made because of `why`. Raises `IndexRefused`."""
     logger.info("index contract: candidates are tried for %s, as %s", wording(subject.contract), why)
-    check_possible(len(subject.vectors), subject.vectors.shape[1], subject.settings)
+    check_possible(len(subject.vectors), subject.vectors.shape[1], subject.run.collection.index)
     queries = subject.queries()
     found = search(subject.vectors, queries, subject.settings)
     index = subject.run.collection.index

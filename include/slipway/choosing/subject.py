@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +14,6 @@ from slipway.errors import EncoderError
 from slipway.evaluation.golden import GoldenQuery, GoldenSet, read_golden
 from slipway.evaluation.latency import latency
 from slipway.index.contract import Part, Queries, Settings, of_collection
-from slipway.index.contract.queries import Search
 from slipway.index.tune import MIN_QUERIES
 from slipway.manifest import Manifest
 from slipway.run import Run
@@ -72,7 +72,7 @@ class Subject:
         return Queries(Part(self._encoded(tuning)), Part(self._encoded(judging)), "golden queries")
 
     def _encoded(self, queries: list[GoldenQuery]) -> Vectors:
-        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed)
+        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed, secrets=self.run.secrets)
         if encoder.fingerprint != self.encoder:
             raise EncoderError(
                 f"encoder {self.run.collection.encoder.name} has fingerprint {encoder.fingerprint}, the vectors were "
@@ -81,9 +81,9 @@ class Subject:
         return encoder.encode_queries([query.query for query in queries])
 
 
-def p95(search: Search, queries: Vectors) -> float:
+def p95(search: Callable[[Vectors], object], queries: Vectors) -> float:
     """Milliseconds of the 95th percentile of single searches on one thread: the least of some rounds.
 
     What else the machine does makes a round slower, and none faster.
     """
-    return min(latency(lambda query: search(query, 10), queries, SEARCHES)["p95_ms"] for _ in range(ROUNDS))
+    return min(latency(search, queries, SEARCHES)["p95_ms"] for _ in range(ROUNDS))

@@ -91,6 +91,8 @@ class Workbench:
 
     def candidates(self) -> list[Candidate]:
         """What may be tried for what is wanted, the one that should be the fastest first."""
+        if self._model.encoder.precision == openvino.EIGHT_BITS:
+            return [Candidate(OpenVinoEngine.backend, openvino.EIGHT_BITS)]
         return [one for one in self._possible() if self._wanted.backend in ("auto", one.backend)]
 
     def _possible(self) -> Iterator[Candidate]:
@@ -134,6 +136,6 @@ class Workbench:
         """The least cosine to the reference on the probe texts. Raises `EncoderError` when it is below the limit."""
         if candidate == REFERENCE:
             return 1.0
-        asked_for = candidate.dtype == self._wanted.dtype
+        asked_for = candidate.dtype in (self._wanted.dtype, openvino.EIGHT_BITS)
         least = parity.LEAST_ASKED_FOR[candidate.dtype] if asked_for else parity.LEAST
         return parity.check(encoder, self._model, parity.reference(self._model, lambda: self.reference), least)

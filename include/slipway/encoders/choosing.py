@@ -17,10 +17,12 @@ from weakref import WeakKeyDictionary
 from slipway.encoders import parity, remembered
 from slipway.encoders.candidates import REFERENCE, Candidate, Wanted, Workbench
 from slipway.encoders.model import Model
+from slipway.encoders.service import ServiceEncoder
 from slipway.errors import EncoderError
 
 if TYPE_CHECKING:
     from slipway.encoders.base import TextEncoder
+    from slipway.run import Secrets
 
 logger = logging.getLogger("slipway")
 
@@ -74,6 +76,22 @@ def choose(model: Model, wanted: Wanted) -> TextEncoder:
     logger.info("encoder %s: %s", model.encoder.name, found.choice)
     _choices[found.encoder] = found.choice
     return found.encoder
+
+
+def serve(model: Model, secrets: Secrets | None) -> TextEncoder:
+    """The encoder's service, compared with the model where its weights are here. Raises `EncoderError`."""
+    encoder = ServiceEncoder(model, secrets)
+    if not model.has_weights:
+        logger.warning(
+            "encoder %s: its service is taken at its word, as the model's weights are not here to compare it with",
+            model.encoder.name,
+        )
+        return encoder
+    expected = parity.reference(model, lambda: Workbench(model, Wanted()).reference)
+    cosine = parity.check(encoder, model, expected, parity.LEAST_SERVED)
+    _choices[encoder] = Choice(encoder.backend, encoder.device, "of its own", cosine)
+    logger.info("encoder %s: %s", model.encoder.name, _choices[encoder])
+    return encoder
 
 
 def choice_of(encoder: TextEncoder) -> Choice | None:

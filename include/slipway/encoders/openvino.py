@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from slipway.encoders import remembered
 from slipway.encoders.batches import Batch
+from slipway.encoders.eight_bits import with_weights_in_eight_bits
 from slipway.encoders.model import Model
 from slipway.errors import EncoderError
 from slipway.manifest import sha256_of
@@ -34,15 +35,16 @@ logger = logging.getLogger("slipway")
 
 BATCH_TOKENS = 2_048  # measured: larger batches leave the processor's caches, smaller ones pay for their beginning
 _SUFFIXES = (".xml", ".bin")  # the graph, and its weights
-_HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+EIGHT_BITS = "int8"
+_HINTS = {EIGHT_BITS: "f32", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _CAPABILITIES = {"float32": "FP32", "bfloat16": "BF16", "float16": "FP16"}
 
 
 class OpenVinoEngine:
     """A converted model on the processor. `load` gives what sentence-transformers loaded, where it must be converted.
 
-    Raises `EncoderError` when OpenVINO is not installed, the model cannot be converted, or the processor computes no
-    such `dtype`.
+    `dtype` is "float32", "bfloat16" or "float16", or "int8" for a model of that precision. Raises `EncoderError` when
+    OpenVINO is not installed, the model cannot be converted, or the processor does not compute in `dtype`.
     """
 
     backend, device, batch_tokens = "openvino", "cpu", BATCH_TOKENS
@@ -51,7 +53,7 @@ class OpenVinoEngine:
         self.dtype = dtype
         if model.is_static:
             raise EncoderError(f"encoder {model.encoder.name}: a static model has no layers to compute")
-        if dtype not in dtypes():
+        if dtype not in (*dtypes(), EIGHT_BITS):
             raise EncoderError(
                 f"encoder {model.encoder.name}: OpenVINO has no {dtype} on this processor; it has {', '.join(dtypes())}"
             )
@@ -154,6 +156,8 @@ def _convert(model: Model, loaded: SentenceTransformer) -> Any:
     except Exception as error:  # tracing and conversion raise what they like
         raise EncoderError(f"encoder {model.encoder.name}: OpenVINO cannot convert it: {error}") from error
     made.reshape({one: [-1, -1] for one in made.inputs})
+    if model.encoder.precision == EIGHT_BITS:
+        with_weights_in_eight_bits(made)
     return made
 
 

@@ -26,9 +26,9 @@ logger = logging.getLogger("slipway")
 LEAST = 0.9999  # cosine; float32 in another order of summing keeps 0.9999999
 # A narrower type is taken by itself only where it keeps that too. Asked for by name it may be a little worse, as much
 # as `slipway doctor` lets stored vectors differ: bfloat16 has 8 bits of precision, float16 11.
-LEAST_ASKED_FOR = {"float32": LEAST, "float16": 0.999, "bfloat16": 0.999}
-# Eight bits are a vector space of their own; less than this is not a coarser model but a broken one.
-LEAST_INT8 = 0.95
+# Weights in 8 bits are a vector space of their own, but what is further off is not a coarser model but a broken one.
+LEAST_ASKED_FOR = {"float32": LEAST, "float16": 0.999, "bfloat16": 0.999, "int8": 0.98}
+LEAST_SERVED = 0.999  # services compute in half precision as a rule
 
 _LONG = "The index is built anew every night, judged against the one that serves, and released when it is better. "
 PROBES = (

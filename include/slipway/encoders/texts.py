@@ -16,7 +16,10 @@ Tokens = npt.NDArray[np.int32]
 
 
 class Texts:
-    """A model's tokenizer. `special` says whether it adds what the model wants around a text, such as [CLS]."""
+    """A model's tokenizer. `special` says whether it adds what the model wants around a text, such as [CLS].
+
+    Safe from any thread.
+    """
 
     def __init__(self, model: Model, special: bool = True) -> None:
         self.pad = _configured(model, "config.json", "pad_token_id") or 0

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from slipway import choosing, layout
+from slipway.building import sharded, whole
+from slipway.building.deciding import in_shards
 from slipway.building.origin import origin_of
 from slipway.building.updating import attempt, facts_of
-from slipway.building.whole import build
-from slipway.building.work import Made, Work, write_documents, write_rows
-from slipway.index import artifact, payload, written
-from slipway.index.build import write
+from slipway.building.work import FRESH, Indexed, Made, Work, write_documents, write_rows
+from slipway.index import artifact, written
 from slipway.index.drift import Built
 from slipway.index.spec import Spec, resolve
 from slipway.index.update import Attempt
@@ -40,7 +35,9 @@ def index(run: Run, chunks: Manifest) -> Manifest:
     `snapshot`, the `recipe` (what the index depends on), its own place as `candidate`, what was measured when it was
     `built` (slipway.index.drift.Built), and `update`: `kind` (built or updated), `reason`, `base` (release), `added`,
     `removed` and `triggers`. With an index contract also `contract` (the clauses, the front of what was tried, what was
-    confirmed on held-out queries) and `choice`, where that is sealed (slipway.choosing). Raises `IndexRefused`.
+    confirmed on held-out queries) and `choice`, where that is sealed (slipway.choosing). Where it was built in shards,
+    `shards`: how many as `built_in`, the place of the `build`, and why they are served `apart` (empty: they were
+    merged). Raises `IndexRefused` and `MemoryExceeded`.
     """
     origin = origin_of(run, chunks)
     if origin.made:
@@ -54,64 +51,43 @@ def index(run: Run, chunks: Manifest) -> Manifest:
     return draft.seal(made.counts, facts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Indexed:
-    """An index of all vectors: in memory, and its files. `total` counts rows, tombstones included."""
-
-    index: Any
-    rows: Path
-    total: int
-    size_bytes: int
-    built: Built
-    attempt: Attempt
-
-    @property
-    def build_seconds(self) -> float:
-        """Wall time of training and adding, when it was built anew."""
-        return self.built.seconds
-
-
 def _make(work: Work, chunks: Manifest) -> Made:
     """Write the candidate's objects: by an update of the origin's base, or else by building."""
     run, origin = work.run, work.origin
-    fresh = work.folder / "fresh.arrow"
-    documents, passages = write_documents(run, chunks, work.folder / artifact.DOCUMENTS), write_rows(run, chunks, fresh)
-    vectors = payload.gather(run.store, origin.encoder, fresh, work.folder / "vectors.npy", run.scratch)
+    documents = write_documents(run, chunks, work.folder / artifact.DOCUMENTS)
+    passages = write_rows(run, chunks, work.folder / FRESH)
 
-    def indexed(spec: Spec, may_update: bool) -> _Indexed:
-        return _index(work, fresh, vectors, spec, may_update)
+    def indexed(spec: Spec, may_update: bool) -> Indexed:
+        return _index(work, passages, spec, may_update)
 
     if run.collection.index.contract is None:
-        spec = resolve(run.collection.index, len(vectors), vectors.shape[1])
+        spec = resolve(run.collection.index, passages, run.collection.encoder.dimension)
         made, chosen = indexed(spec, True), dict[str, Any]()
     else:
-        kept = choosing.keep(choosing.Subject(run, chunks, origin.encoder, vectors, origin.live), indexed)
+        kept = choosing.keep(choosing.Subject(run, chunks, origin.encoder, work.vectors(), origin.live), indexed)
         made, spec, chosen = kept.indexed, kept.spec, kept.facts
-    work.draft.add_file(artifact.INDEX, work.folder / artifact.INDEX)
+    made.add_to(work.draft)
     work.add_objects()
     counts = {"vectors": passages, "rows": made.total, "tombstones": made.total - passages, "documents": documents}
     facts = {
         "spec": {"factory": spec.factory, "metric": spec.metric, "seed": spec.seed, "reason": spec.reason},
-        "dimension": int(vectors.shape[1]),
+        "dimension": run.collection.encoder.dimension,
         "encoder": origin.encoder,
         written.FACT: written.faiss_version(),
         "built": made.built.as_json(),
         "update": facts_of(made.attempt, origin.base),
+        **made.facts,
         **chosen,
     }
     return Made({**counts, "index_bytes": made.size_bytes}, facts)
 
 
-def _index(work: Work, fresh: Path, vectors: npt.NDArray[np.float32], spec: Spec, may_update: bool) -> _Indexed:
+def _index(work: Work, passages: int, spec: Spec, may_update: bool) -> Indexed:
     """Write index and rows, by an update or else by building; what was written before is replaced."""
-    rows, file = work.folder / artifact.ROWS, work.folder / artifact.INDEX
-    tried = attempt(work, fresh, vectors, spec) if may_update else Attempt(reason=work.origin.reason or NOT_CONFIRMED)
+    tried = attempt(work, spec) if may_update else Attempt(reason=work.origin.reason or NOT_CONFIRMED)
     if tried.index is not None and work.origin.base is not None:
-        made, total, built = tried.index, tried.rows, Built(**work.origin.base.facts["built"])
-    else:
-        logger.info("index: built anew: %s", tried.reason)
-        shutil.copyfile(fresh, rows)
-        made, built = build(work, rows, vectors, spec)
-        total = len(vectors)
-    write(made, file)
-    return _Indexed(made, rows, total, file.stat().st_size, built, tried)
+        built = Built(**work.origin.base.facts["built"])
+        return Indexed(tried.index, work.rows, tried.rows, built, tried, work.written(tried.index))
+    logger.info("index: built anew: %s", tried.reason)
+    shutil.copyfile(work.folder / FRESH, work.rows)
+    return sharded.finish(work, spec, tried) if in_shards(work.run, passages) else whole.build(work, spec, tried)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from slipway import checkpoint, estimate, layout, tables, vectors
+from slipway.config.collection import Embed
 from slipway.encoders import find_model
 from slipway.errors import BudgetExceeded, InputError
 from slipway.estimate import Speed
@@ -27,6 +28,7 @@ from slipway.records import CHUNKS, SHARD
 from slipway.run import Run
 
 MAX_SHARDS = 1_000  # Airflow maps at most 1,024 tasks by default
+LEAST_SHARED = 100_000  # tokens; to share out less would take longer than to embed it, each shard loads the model
 
 _DISTINCT = """
 CREATE TABLE pending AS
@@ -88,15 +90,21 @@ def _make(run: Run, chunks: Manifest, difference: Manifest, place: str) -> Manif
         tables.view(session, "chunks", paths, CHUNKS)
         tables.view(session, "known", known, pa.schema([CHUNKS.field("chunk_hash")]))
         counts = _count(session)
-        target = max(run.collection.embed.shard_tokens, -(-counts["tokens"] // (MAX_SHARDS - 1)))
+        target = _shard_size(run.collection.embed, counts["tokens"])
         session.execute(_SHARDS.format(target=target)).fetchall()
         shards = _write_shards(tables.batches(session, _ROWS), draft, run.scratch)
-        speed = estimate.recorded(parts, run.collection.embed.device)
+        speed = estimate.recorded(parts, run.collection.embed.device, run.collection.embed.backend)
         sample = session.execute(_SAMPLE).fetchall() if speed is None and _is_worth_a_probe(run, counts) else []
     if speed is None:
         speed = estimate.probed(run, sample) if sample else estimate.ASSUMED
     facts = {"encoder": encoder, "shards": shards, "estimate": _estimate(run, encoder, counts, speed)}
     return draft.seal(counts | {name: difference.counts[name] for name in CHANGES}, facts)
+
+
+def _shard_size(settings: Embed, tokens: int) -> int:
+    """Tokens of a shard: as configured, less where workers would have none, more where there would be too many."""
+    fair = max(-(-tokens // settings.workers), LEAST_SHARED)
+    return max(min(settings.shard_tokens, fair), -(-tokens // (MAX_SHARDS - 1)))
 
 
 def _count(session: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -80,4 +80,5 @@ def without_own(rows: Rows, own: Rows) -> Rows:
         return rows
     is_own = rows == own[:, np.newaxis]
     is_own[~is_own.any(axis=1), -1] = True
-    return rows[~is_own].reshape(len(rows), rows.shape[1] - 1)
+    left: Rows = rows[~is_own].reshape(len(rows), rows.shape[1] - 1)
+    return left

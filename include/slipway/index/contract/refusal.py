@@ -20,7 +20,7 @@ def refusal(tried: Sequence[Tried], contract: Contract, unconfirmed: Collection[
         least = f": the smallest, {smallest.spec}, takes about {mib(smallest.memory_bytes)}" if smallest else ""
         return f"{begins}{least}; give up some of it in index.contract"
     possible = list(_possible(measured, contract)) or [_nearest(measured, contract)]
-    return f"{begins}. Possible: {'; or '.join(possible)}. Change index.contract to one of these, or add memory"
+    return f"{begins}. Possible: {'; or '.join(possible)}. Change index.contract to what is possible"
 
 
 def wording(contract: Contract) -> str:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from slipway.config.collection import Index
 from slipway.errors import IndexRefused
 from slipway.index.contract.candidates import Candidate, candidates
 from slipway.index.contract.queries import Queries, Vectors
@@ -56,9 +57,9 @@ def search(
     return Found(order, tried, round(trials.seconds, 3))
 
 
-def check_possible(vectors: int, dimension: int, settings: Settings) -> None:
+def check_possible(vectors: int, dimension: int, index: Index) -> None:
     """Raise `IndexRefused` when no candidate for so many vectors can keep the memory, by estimate: nothing is built."""
-    index, limit = settings.index, settings.contract.memory
+    limit = index.contract.memory if index.contract else None
     if limit is None:
         return
     sizes = {

@@ -52,8 +52,7 @@ class Sample:
             free = np.sort(np.random.default_rng(index.seed).choice(free, most, replace=False))
         drawn = np.ascontiguousarray(vectors[free])
         tuning = Part(queries.tuning.vectors)  # its own vectors are not in the sample
-        total = len(vectors) if len(free) == most else len(drawn)
-        return cls(drawn, total, tuning, tuning.exact(drawn, 10, index.metric))
+        return cls(drawn, len(vectors), tuning, tuning.exact(drawn, 10, index.metric))
 
 
 def spec_for(candidate: Candidate, vectors: int, index: Index) -> Spec:

@@ -35,7 +35,7 @@ TEXTS = ["how to join", "an index by time"]
 class Probe:
     """An encoder whose vectors come from the texts' lengths; `change` spoils them."""
 
-    fingerprint, device, dimension = "f" * 16, "cpu", DIMENSION
+    fingerprint, device, dimension, backend = "f" * 16, "cpu", DIMENSION, "fake"
     calls = 0
 
     def __init__(self, change: Any = lambda vectors, calls: vectors) -> None:

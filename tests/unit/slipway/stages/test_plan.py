@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway import estimate, planned, vectors
+from slipway.config.collection import Embed
 from slipway.encoders import find_model
 from slipway.errors import BudgetExceeded, InputError
 from slipway.layout import shard_name, vector_part
@@ -52,7 +53,7 @@ def give_vectors(run: Run, known: list[str]) -> None:
             vectors.write_part(run.store, encoder, known[half], made[half], run.scratch)
 
 
-def give_part(run: Run, name: str, tokens: int, seconds: float, device: str = "cpu") -> None:
+def give_part(run: Run, name: str, tokens: int, seconds: float, device: str = "cpu", **more: str) -> None:
     """Seal a vector part that says how fast it was made. Parts of a later name count as newer."""
     encoder = find_model(run.collection.encoder).fingerprint
     draft = Draft(run.store, vector_part(encoder, name), "vectors", name)
@@ -60,7 +61,7 @@ def give_part(run: Run, name: str, tokens: int, seconds: float, device: str = "c
     run.scratch.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"chunk_hash": pa.array([], pa.string())}), empty)
     draft.add_file(vectors.HASHES, empty)
-    draft.seal({"vectors": 0}, {"tokens": tokens, "seconds": seconds, "device": device})
+    draft.seal({"vectors": 0}, {"tokens": tokens, "seconds": seconds, "device": device} | more)
 
 
 class Clocked(FakeEncoder):
@@ -147,6 +148,22 @@ def test_a_thousand_shards_are_the_most(tmp_path: Path, monkeypatch: pytest.Monk
     made = plan(run, chunks_of(run, tokens))
     assert 900 < len(made.facts["shards"]) <= 1_000
     assert sum(entry["chunks"] for entry in made.facts["shards"]) == 2_500
+
+
+@pytest.mark.parametrize(
+    ("workers", "configured", "tokens", "size"),
+    [
+        (1, 1_000_000, 1_500_000, 1_000_000),  # as configured
+        (4, 1_000_000, 1_500_000, 375_000),  # each worker has a shard
+        (4, 200_000, 1_500_000, 200_000),
+        (4, 1_000_000, 150_000, 100_000),  # to load the model costs more than to embed less than that
+        (4, 1_000, 150_000, 1_000),  # asked for
+        (1, 1_000, 5_000_000, 5_006),  # no more shards than Airflow maps
+        (1, 1_000_000, 0, 100_000),
+    ],
+)
+def test_the_size_of_a_shard(workers: int, configured: int, tokens: int, size: int) -> None:
+    assert plan_stage._shard_size(Embed(workers=workers, shard_tokens=configured), tokens) == size
 
 
 def test_nothing_to_do_is_a_plan_without_shards(tmp_path: Path) -> None:
@@ -248,6 +265,32 @@ def test_devices_are_not_mixed(tmp_path: Path, device: str, speed: int, named: s
     found = estimate.recorded(vectors.parts(run.store, find_model(run.collection.encoder).fingerprint), device)
     assert found is not None
     assert (found.tokens_per_second, found.measured) == (speed, f"median of the {named}")
+
+
+@pytest.mark.parametrize(
+    ("backend", "speed", "named"),
+    [
+        ("auto", 500, "newest vector part, made on cpu by torch"),
+        ("openvino", 2_000, "2 newest vector parts, made on cpu by openvino"),
+        ("static", None, None),
+    ],
+)
+def test_backends_are_not_mixed(tmp_path: Path, backend: str, speed: int | None, named: str | None) -> None:
+    run = a_run(MemoryStore(), tmp_path)
+    give_part(run, "a", 10_000, 1.0)  # of a version that knew one backend only
+    give_part(run, "b", 10_000, 5.0, backend="openvino")
+    give_part(run, "c", 10_000, 5.0, backend="openvino")
+    give_part(run, "d", 10_000, 20.0, backend="torch")
+    found = estimate.recorded(vectors.parts(run.store, find_model(run.collection.encoder).fingerprint), "auto", backend)
+    assert (found and found.tokens_per_second) == speed
+    assert (found and found.measured) == (named and f"median of the {named}")
+
+
+def test_a_services_speed_counts_whatever_this_machine_is_set_to(tmp_path: Path) -> None:
+    run = a_run(MemoryStore(), tmp_path)
+    give_part(run, "a", 10_000, 1.0, "service", backend="service")
+    found = estimate.recorded(vectors.parts(run.store, find_model(run.collection.encoder).fingerprint), "cpu", "torch")
+    assert found == estimate.Speed(10_000.0, "median of the newest vector part, made on service")
 
 
 def test_little_is_not_worth_a_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
