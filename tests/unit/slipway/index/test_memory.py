@@ -60,7 +60,6 @@ def spec(factory: str) -> Spec:
         "IVF16,Flat",
         "IVF16,PQ16x4fs,RFlat",
         "IVF16,RaBitQfs,Refine(SQ8)",
-        "OPQ16_32,IVF16,PQ16x4fs",
         "IVF16_HNSW8,SQ8",
     ],
 )
@@ -99,7 +98,7 @@ def test_training_counts_where_it_is_the_peak() -> None:
     assert many.index_bytes == few.index_bytes
 
 
-@pytest.mark.parametrize("factory", ["IVF16,FlatPanorama4", "HNSW16,FlatPanorama4"])
+@pytest.mark.parametrize("factory", ["IVF16,FlatPanorama4", "PCA32,IVF16,FlatPanorama4"])
 def test_a_spec_whose_size_is_not_known_is_refused(factory: str) -> None:
     with pytest.raises(IndexRefused, match="not known"):
         estimate(spec(factory), 1_000, DIMENSION, 1_000)
