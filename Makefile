@@ -21,7 +21,7 @@ export TOKENIZERS_PARALLELISM ?= true
 SETTINGS := $(filter AIRFLOW% SLIPWAY_ROOT SLIPWAY_COLLECTIONS SLIPWAY_STORE SLIPWAY_PORT,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo demo-upgrade test check bench-night bench-overhead gate-power chaos conformance attack soak ceph up down lock clean
+.PHONY: help setup setup-dev demo demo-upgrade test check bench-night bench-encoders bench-overhead gate-power chaos conformance attack soak ceph up down lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ check: setup-dev ## lint, types, architecture, Dockerfile
 
 bench-night: setup-dev ## measure what a night costs, on Open English WordNet in ../shared/data/oewn (twenty minutes and more)
 	@$(BIN)/python benchmarks/night.py $(if $(DATA),--data $(DATA))
+
+bench-encoders: setup-dev ## measure our encoder backends beside stock sentence-transformers and fastembed: OPTIONS="--rounds 3"
+	@$(BIN)/python benchmarks/encoders.py $(if $(DATA),--data $(DATA)) $(OPTIONS)
 
 bench-overhead: setup-dev ## what the scheduler costs: the nightly DAG against `slipway run` on DOCUMENTS=100000 entries of ../shared/data/oewn, ROUNDS=1
 	@$(BIN)/python benchmarks/overhead.py --documents $(or $(DOCUMENTS),100000) --rounds $(or $(ROUNDS),1) $(if $(DATA),--data $(DATA)) $(if $(ENCODER),--encoder $(ENCODER))

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from slipway.chunking import chunk_hash
 from slipway.config import Encoder
+from slipway.config.collection import Embed
 from slipway.drift import Document, Measure, Rules, Sample
 from slipway.drift.fidelity import PASSAGES, fidelity
 from slipway.drift.of_texts import identifier, texts
@@ -157,7 +158,7 @@ def _minilm(folder: Path, pooling: str) -> TextEncoder:
     chosen = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}[pooling]
     modes = {name: name == chosen for name in described if name.startswith("pooling_mode")}
     settings.write_text(json.dumps({**described, **modes}))
-    return load_encoder(Encoder(name=pooling, folder=str(folder), dimension=384, max_tokens=512), "cpu")
+    return load_encoder(Encoder(name=pooling, folder=str(folder), dimension=384, max_tokens=512), Embed(device="cpu"))
 
 
 def _truncated(vectors: Vectors) -> Vectors:

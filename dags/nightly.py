@@ -3,7 +3,7 @@
 from airflow.sdk import DAG
 
 from slipway.config import Collection
-from slipway_airflow import tasks
+from slipway_airflow import shards, tasks
 from slipway_airflow.assets import release_asset
 from slipway_airflow.collections import good_collections
 from slipway_airflow.nightly import nightly_dag, release_limit
@@ -20,9 +20,13 @@ def nightly(collection: Collection) -> DAG:
         snapshot = tasks.snapshot(documents)
         difference = tasks.compare(snapshot, raw)
         chunks = tasks.chunk(snapshot)
-        shards = tasks.plan(chunks, difference)
-        vectors = tasks.embed.override(pool=embed_pool(collection)).expand(shard=shards)
+        work = tasks.plan(chunks, difference)
+        vectors = tasks.embed.override(pool=embed_pool(collection)).expand(shard=work)
         candidate = tasks.index(chunks)
+        if collection.index.shards.vectors:
+            cut = shards.index_shards(chunks)
+            vectors >> cut
+            shards.index_shard.expand(shard=cut) >> candidate
         reconciled = tasks.reconcile(snapshot, chunks, candidate)
         evaluation = tasks.evaluate(candidate)
         comparison = tasks.side_by_side(candidate, evaluation)

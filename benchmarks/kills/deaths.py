@@ -7,14 +7,14 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmarks.kills.diary import Diary
 from slipway.storage.base import ObjectInfo, Versioned
 from slipway.storage.local import LocalStore
 
 if TYPE_CHECKING:
-    from slipway.encoders.base import Vectors
+    from slipway.encoders.base import TextEncoder, Vectors
 
 T = TypeVar("T")
 OUTSIDE = "between stages"
@@ -111,13 +111,20 @@ class FatefulStore(LocalStore):
 def observe_encoder(fate: Fate) -> None:
     """Let every group that the embed stage encodes in this process count as one."""
     from slipway.chunking import chunk_hash
-    from slipway.encoders.sentence_transformers import SentenceTransformersEncoder
+    from slipway.stages import embed
 
-    encode = SentenceTransformersEncoder.encode_documents
+    load = embed.load_encoder
 
-    def encode_documents(self: SentenceTransformersEncoder, texts: Sequence[str]) -> Vectors:
-        if fate.stage != "embed":
-            return encode(self, texts)
-        return fate.group([chunk_hash(text) for text in texts], lambda: encode(self, texts))
+    class Observed:
+        def __init__(self, encoder: TextEncoder) -> None:
+            self._encoder = encoder
 
-    SentenceTransformersEncoder.encode_documents = encode_documents  # type: ignore[method-assign]
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._encoder, name)
+
+        def encode_documents(self, texts: Sequence[str]) -> Vectors:
+            if fate.stage != "embed":
+                return self._encoder.encode_documents(texts)
+            return fate.group([chunk_hash(text) for text in texts], lambda: self._encoder.encode_documents(texts))
+
+    embed.load_encoder = lambda *given, **named: Observed(load(*given, **named))  # type: ignore[assignment]

@@ -61,9 +61,10 @@ def still_found(project: Project, chunks: Manifest, deleted: Sequence[str], scra
 
 def _answers(project: Project, reader: Reader, texts: Sequence[str]) -> set[str]:
     """Ids of the K nearest documents of each text's own vector, taken together."""
+    from slipway.config.collection import Embed
     from slipway.encoders import load_encoder
 
-    encoder = load_encoder(load_collection(project.collections, NAME).encoder, "cpu")
+    encoder = load_encoder(load_collection(project.collections, NAME).encoder, Embed(device="cpu"))
     found: set[str] = set()
     for some in _some(texts):
         hits = reader.search_batch(encoder.encode_documents(some), K)

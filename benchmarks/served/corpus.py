@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from slipway.config.collection import SearchParameters
+from slipway.config.collection import Embed, SearchParameters
 from slipway.config.encoder import Encoder
 from slipway.encoders import load_encoder
 from slipway.index import artifact
@@ -41,7 +41,7 @@ class Corpus:
     def read(cls, data: Path, folder: Path, rows: int, queries: int) -> Corpus:
         """The first entries of the newest edition by id, and as many of its usage examples as queries."""
         described = static_model(folder / "static", DIMENSION)
-        encoder = load_encoder(Encoder(**described), device="cpu")
+        encoder = load_encoder(Encoder(**described), Embed(device="cpu"))
         entries = pq.read_table(data / "corpus.parquet").sort_by("doc_id").slice(0, rows).to_pylist()
         asked = pq.read_table(data / "queries.parquet")
         texts = asked[next(name for name in ("text", "query") if name in asked.column_names)].to_pylist()

@@ -69,7 +69,8 @@ def said_by(run: Run, live: Live) -> dict[str, Any]:
         return _said(run, find_model(run.collection.encoder).fingerprint)
     except EncoderError:
         replaced = live.manifest.facts.get(INSTEAD_OF, {})
-        if replaced.get("encoder_settings") != run.collection.encoder.model_dump(mode="json"):
+        settings = replaced.get("encoder_settings")
+        if settings is None or Encoder.model_validate(settings) != run.collection.encoder:
             raise
         return _said(run, replaced["encoder"])
 
@@ -92,6 +93,11 @@ def _named_alike(run: Run, name: str, fingerprint: str) -> Encoder | None:
         return named if find_model(named).fingerprint == fingerprint else None
     except EncoderError:  # not on this machine
         return None
+
+
+def as_now(stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Stored index settings as this version writes them: what older ones did not know has its default."""
+    return Index.model_validate(stored).model_dump(mode="json") if stored is not None else None
 
 
 def live_of(run: Run, releases: Mapping[str, Manifest] | None = None) -> Live | None:
@@ -156,10 +162,10 @@ def _is_replaced(live: Live, releases: Mapping[str, Manifest], said: Mapping[str
     assert live.index is not None
     if said == live.index.model_dump(mode="json"):
         return False
-    if said == live.manifest.facts.get(INSTEAD_OF, {}).get("index"):
+    if said == as_now(live.manifest.facts.get(INSTEAD_OF, {}).get("index")):
         return True
     left = (release.facts for release in releases.values() if release.place != live.manifest.place)
-    return any(INSTEAD_OF in facts and facts.get(INDEX) == said for facts in left)
+    return any(INSTEAD_OF in facts and as_now(facts.get(INDEX)) == said for facts in left)
 
 
 def _check_is_here(run: Run, live: Live, encoder: Encoder) -> None:
@@ -191,7 +197,7 @@ def _index_note(live: Live, index: Index) -> str:
     section = json.dumps(index.model_dump(mode="json", exclude_defaults=True, exclude_none=True))
     return (
         f"the collection file has other index settings than the live release {live.manifest.fingerprint} was built "
-        f"with (spec {index.spec}), and this run keeps the latter. Change `index:` in the file to {section}, or move "
+        f"with ({index.named}), and this run keeps the latter. Change `index:` in the file to {section}, or move "
         "the collection with slipway reindex"
     )
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from slipway.encoders import load_encoder
 from slipway.index.spec import resolve
@@ -17,12 +16,14 @@ from slipway.manifest import Manifest
 from slipway.pointer import read_serving
 from slipway.run import Run
 from slipway.serving.loading import read_release_manifest
+from slipway.throughput import Throughput, told
 
 NEWEST_PARTS = 16
 PART_TOKENS = 2_000  # in less than that, what a call costs beside its tokens shows
 PROBE_ABOVE = 50_000  # tokens; less is embedded in about the time that loading the model and measuring would take
 PROBE_CHUNKS = 64
 WARM_UP_CHUNKS = 8
+SERVICE = "service"  # the backend of vectors that were computed elsewhere
 ROW_BYTES = 40  # of a vector's hash, beside its numbers
 
 
@@ -41,29 +42,28 @@ class Speed:
 ASSUMED = Speed(500.0, "assumed, as so little is not worth a measurement")
 
 
-def recorded(parts: Sequence[Manifest], device: str) -> Speed | None:
-    """The median speed of an encoder's newest vector parts on one device, or None when no part tells.
+def recorded(parts: Sequence[Manifest], device: str, backend: str = "auto") -> Speed | None:
+    """The median speed of an encoder's newest vector parts on one device by one backend, or None when no part tells.
 
-    A part tells by its facts `tokens`, `seconds` and `device`. `device` is the collection's setting; for "auto" it is
-    that of the newest part. Parts of few tokens do not count.
+    A part tells by its facts (slipway.throughput). `device` and `backend` are the collection's settings; for "auto"
+    they are those of the newest part. Parts of few tokens do not count.
     """
-    told = [part for part in parts if _tells(part.facts) and device in ("auto", _kind(part.facts))]
-    newest = sorted(told, key=lambda part: (part.created_at, part.place), reverse=True)
-    on_one = [part for part in newest if _kind(part.facts) == _kind(newest[0].facts)][:NEWEST_PARTS]
-    if not on_one:
+    newest = sorted(parts, key=lambda part: (part.created_at, part.place), reverse=True)
+    made = [took for part in newest if (took := told(part.facts)) and _tells(took, device, backend)]
+    alike = [took for took in made if took.kind == made[0].kind][:NEWEST_PARTS]
+    if not alike:
         return None
-    speed = statistics.median(part.facts["tokens"] / part.facts["seconds"] for part in on_one)
-    parts_named = "newest vector part" if len(on_one) == 1 else f"{len(on_one)} newest vector parts"
-    return Speed(speed, f"median of the {parts_named}, made on {_kind(on_one[0].facts)}")
+    speed = statistics.median(took.tokens / took.seconds for took in alike)
+    parts_named = "newest vector part" if len(alike) == 1 else f"{len(alike)} newest vector parts"
+    return Speed(speed, f"median of the {parts_named}, made on {alike[0].kind}")
 
 
-def _tells(facts: Mapping[str, Any]) -> bool:
-    return facts.get("tokens", 0) >= PART_TOKENS and facts.get("seconds", 0) > 0 and "device" in facts
-
-
-def _kind(facts: Mapping[str, Any]) -> str:
-    """The kind of a part's device: "cuda" of "cuda:0"."""
-    return str(facts["device"]).partition(":")[0]
+def _tells(took: Throughput, device: str, backend: str) -> bool:
+    """A service computes elsewhere, whatever this machine's settings are."""
+    chosen = took.backend == SERVICE or (
+        device in ("auto", took.device.partition(":")[0]) and backend in ("auto", took.backend)
+    )
+    return chosen and took.tokens >= PART_TOKENS and took.seconds > 0
 
 
 def probed(run: Run, sample: Sequence[tuple[str, int]]) -> Speed:
@@ -72,13 +72,14 @@ def probed(run: Run, sample: Sequence[tuple[str, int]]) -> Speed:
     The first `WARM_UP_CHUNKS` are embedded before the clock runs. Loads the encoder. Raises `EncoderError`.
     """
     warm_up, timed = sample[:WARM_UP_CHUNKS], sample[WARM_UP_CHUNKS:]
-    encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
+    encoder = load_encoder(run.collection.encoder, run.collection.embed, secrets=run.secrets)
     encoder.encode_documents([text for text, _ in warm_up])
     began = time.perf_counter()
     encoder.encode_documents([text for text, _ in timed])
     seconds = max(time.perf_counter() - began, 1e-6)
     kind = encoder.device.partition(":")[0]
-    return Speed(sum(tokens for _, tokens in timed) / seconds, f"measured on {len(timed)} of the chunks, on {kind}")
+    measured = f"measured on {len(timed)} of the chunks, on {kind} by {encoder.backend}"
+    return Speed(sum(tokens for _, tokens in timed) / seconds, measured)
 
 
 def vector_bytes(count: int, dimension: int) -> int:
@@ -95,8 +96,10 @@ def index_bytes(run: Run, encoder: str, vectors: int) -> int | None:
     if live is None:
         return None
     release = read_release_manifest(run.store, live.release_id, live.manifest_sha256)
-    wanted = resolve(run.collection.index, vectors, run.collection.encoder.dimension).factory
-    if (release.facts["encoder"], release.facts["spec"]["factory"]) != (encoder, wanted):
+    before = str(release.facts["spec"]["factory"])
+    index = run.collection.index  # a contract most likely leads to what it led to
+    wanted = before if index.contract else resolve(index, vectors, run.collection.encoder.dimension).factory
+    if (release.facts["encoder"], before) != (encoder, wanted):
         return None
-    before = release.counts["vectors"]
-    return release.counts["index_bytes"] * vectors // before if before else None
+    held = release.counts["vectors"]
+    return release.counts["index_bytes"] * vectors // held if held else None

@@ -24,12 +24,13 @@ from slipway.result import Steps
 from slipway.rollout import end_interrupted
 from slipway.run import Run
 from slipway.serving.loading import read_release_manifest
+from slipway.stages import shards
 from slipway.stages.chunk import chunk
 from slipway.stages.clean import clean
 from slipway.stages.comparison import compare
 from slipway.stages.difference import check_breaker, difference
 from slipway.stages.drift import observe
-from slipway.stages.embed import embed
+from slipway.stages.embed import embed, shards
 from slipway.stages.evaluate import evaluate
 from slipway.stages.extract import extract
 from slipway.stages.index import index
@@ -162,10 +163,14 @@ class _Work:
         assert steps.chunks
         assert steps.plan
         steps.embedded = []
-        for entry in steps.plan.facts["shards"]:
+        for shard, told in shards(run, steps.plan):
             with self._timed("embed"):
-                steps.embedded = [*steps.embedded, embed(run, steps.plan, entry["shard"])]
+                steps.embedded = [*steps.embedded, embed(told, steps.plan, shard)]
         with self._timed("index"):
+            if begun := shards.cut(run, steps.chunks):
+                for entry in begun.facts["shards"]:
+                    self.confirm()
+                    shards.add(run, begun, entry["shard"])
             steps.candidate = index(run, steps.chunks)
         with self._timed("reconcile"):
             steps.reconciled = reconcile(run, steps.snapshot, steps.chunks, steps.candidate)
@@ -273,4 +278,4 @@ def _is_upgrade(run: Run, start: Start | None, live: Mapping[str, Any]) -> bool:
     if start is None or not start.settings:
         return False
     index = run.collection.index.model_dump(mode="json")
-    return bool(live["encoder"] != start.encoder or live.get(agreement.INDEX, index) != index)
+    return bool(live["encoder"] != start.encoder or agreement.as_now(live.get(agreement.INDEX, index)) != index)

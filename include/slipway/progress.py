@@ -15,3 +15,12 @@ class Progress(Protocol):
 
 def no_progress(stage: str, done: int, total: int | None, unit: str) -> None:
     """Tell nobody."""
+
+
+def within(progress: Progress, before: int, whole: int) -> Progress:
+    """The progress of a part of some work, told as that of the `whole`: `before` of its units came before the part."""
+
+    def told(stage: str, done: int, total: int | None, unit: str) -> None:
+        progress(stage, before + done, whole, unit)
+
+    return told

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from slipway import layout, planned
 from slipway.checkpoint import Start
+from slipway.choosing import FACT
 from slipway.evaluation.gates import Verdict
 from slipway.manifest import Manifest
 from slipway.run import Run
 from slipway.stages.embed import Embedded
 from slipway.stages.release import Released
+from slipway.throughput import together
 
 COMPARED = ("live", "queries", "alpha", "metrics", "by_slice", "neighbours", "noise")  # facts of a comparison
 VERDICTS = {"pass": "passed", "fail": "failed", "undecided": "undecided"}
@@ -122,6 +124,8 @@ def _vectors(steps: Steps) -> dict[str, Any]:
         found["plan"] = planned.numbers(steps.plan)
         found["embedded"] = sum(shard.embedded + shard.resumed for shard in steps.embedded)
         found["reused"] = steps.plan.counts["reused"]
+        if took := together(shard.throughput for shard in steps.embedded if shard.throughput):
+            found["embedding"] = took.facts()
     if steps.candidate:
         found["vectors"] = steps.candidate.counts["vectors"]
     return found
@@ -139,6 +143,8 @@ def _index(candidate: Manifest, evaluation: Manifest | None) -> dict[str, Any]:
     }
     if "update" in candidate.facts:  # a candidate of an older version was always built
         index["update"] = candidate.facts["update"]
+    if FACT in candidate.facts:
+        index[FACT] = candidate.facts[FACT]
     if evaluation:
         index |= {name: evaluation.facts[name] for name in ("parameters", "parameters_reason")}
     return index

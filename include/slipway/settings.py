@@ -37,6 +37,17 @@ def store_url(name: str, root: str) -> str:
     return f"{root.rstrip('/')}/{name}"
 
 
+def cache_root() -> Path:
+    """Where is kept what can be made or fetched again: SLIPWAY_CACHE, else slipway below the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("SLIPWAY_CACHE") or f"{base}/slipway").expanduser()
+
+
+def encoder_backend() -> str | None:
+    """What computes vectors where a collection leaves it open: SLIPWAY_BACKEND, one of embed.backend's values."""
+    return os.environ.get("SLIPWAY_BACKEND") or None
+
+
 def scratch_root() -> Path | None:
     """Where scratch files go: SLIPWAY_SCRATCH, or None for the system's temporary folder."""
     configured = os.environ.get("SLIPWAY_SCRATCH")

@@ -34,7 +34,7 @@ changed, and what is finished is not done twice: **clearing a red task and letti
 | `chunk` | cuts documents into passages |
 | `plan` | finds the passages without a vector, says what they cost, and cuts the work into shards |
 | `embed` | one mapped task a shard; skipped when nothing is new |
-| `index` | updates the live index or builds one: the candidate |
+{shards}| `index` | updates the live index or builds one: the candidate |
 | `reconcile` | compares the ids in snapshot, chunks, vectors, index and payload |
 | `evaluate` | measures it against exact search and golden queries |
 | `side_by_side` | asks the live release the same golden queries, and compares the two query by query |
@@ -50,6 +50,11 @@ its log shows how far the run came. The run's colour is that of `release` and al
 **Go back to the release before:** trigger `{collection}__rollback`, or `slipway rollback {collection} --reason "…"`.
 """
 
+SHARDS = """\
+| `index_shards` | trains an index that is built anew, and shares its vectors out; none where it is updated |
+| `index_shard` | one mapped task a shard of the index; skipped where there is none |
+"""
+
 
 def nightly_dag(collection: Collection) -> DAG:
     """The DAG `<collection>__nightly`, to be filled with tasks in a `with` block."""
@@ -62,7 +67,11 @@ def nightly_dag(collection: Collection) -> DAG:
         max_active_runs=1,
         params=_params(),
         tags=["slipway", collection.name, NIGHTLY],
-        doc_md=PAGE.format(collection=collection.name, description=collection.description),
+        doc_md=PAGE.format(
+            collection=collection.name,
+            description=collection.description,
+            shards=SHARDS if collection.index.shards.vectors else "",
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-EVERY_S = 5.0
+EVERY_S = 10.0
 log = logging.getLogger("slipway.progress")
 
 
@@ -38,10 +38,18 @@ class LoggedProgress:
 
 
 def line(stage: str, done: int, total: int | None, unit: str, speed: float) -> str:
-    """One line for people: "embed: 2,048 of 11,200 chunks, 231 a second, 40 s left"; `speed` 0 is not known."""
+    """One line for people: "embed: 131,072 of 500,000 tokens, 5,300 a second, 70 s left"; `speed` 0 is not known."""
     words = f"{stage}: {done:,}" + (f" of {total:,} {unit}" if total is not None else f" {unit}")
     if speed > 0:
         words += f", {speed:,.0f} a second" if speed >= 10 else f", {speed:,.2g} a second"
         if total is not None and total > done:
-            words += f", {(total - done) / speed:,.0f} s left"
+            words += f", {_span((total - done) / speed)} left"
     return words
+
+
+def _span(seconds: float) -> str:
+    """90 s, 25 min, 3 h 20 min"""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

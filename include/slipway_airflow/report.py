@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 STAGES = (
     "preflight", "extract", "clean", "snapshot", "compare", "chunk",
-    "plan", "embed", "index", "reconcile", "evaluate", "side_by_side", "drift", "gate", "release",
+    "plan", "embed", "index_shards", "index_shard", "index",
+    "reconcile", "evaluate", "side_by_side", "drift", "gate", "release",
 )  # fmt: skip
 DID_NOT_RUN = (None, "upstream_failed", "removed")
 KILLED = "ended without a word: out of memory, killed, or marked as failed; see the task's log"

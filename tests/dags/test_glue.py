@@ -113,15 +113,22 @@ def test_progress_is_logged_now_and_then_with_speed_and_time_left(caplog):
     now = [100.0]
     caplog.set_level("INFO", logger="slipway.progress")
     progress = LoggedProgress(clock=lambda: now[0])
-    for second in range(13):
+    for second in range(25):
         now[0] = 100.0 + second
-        progress("embed", 100 + 100 * second, 1300, "chunks")
+        progress("embed", 100 + 100 * second, 2500, "tokens")
     assert [record.message for record in caplog.records] == [
-        "embed: 100 of 1,300 chunks",
-        "embed: 600 of 1,300 chunks, 100 a second, 7 s left",
-        "embed: 1,100 of 1,300 chunks, 100 a second, 2 s left",
-        "embed: 1,300 of 1,300 chunks, 100 a second",
+        "embed: 100 of 2,500 tokens",
+        "embed: 1,100 of 2,500 tokens, 100 a second, 14 s left",
+        "embed: 2,100 of 2,500 tokens, 100 a second, 4 s left",
+        "embed: 2,500 of 2,500 tokens, 100 a second",
     ]
+
+
+@pytest.mark.parametrize(("left", "said"), [(1, "1 s"), (119, "119 s"), (1_500, "25 min"), (12_000, "3 h 20 min")])
+def test_the_time_left_is_told_in_units_that_suit_it(left, said):
+    from slipway_airflow.progress import line
+
+    assert line("embed", 0, left * 10, "tokens", 10) == f"embed: 0 of {left * 10:,} tokens, 10 a second, {said} left"
 
 
 def test_run_ids_become_keys():

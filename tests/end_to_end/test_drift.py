@@ -26,7 +26,7 @@ EVERY = np.arange(COUNT)
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
     described = static_model(tmp_path_factory.mktemp("static") / "model")
-    return load_encoder(Encoder.model_validate(described), "cpu")
+    return load_encoder(Encoder.model_validate(described))
 
 
 @pytest.fixture(scope="module")

@@ -117,10 +117,10 @@ def a_project(folder: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch,
         (folder / "encoders" / f"{name}.yaml").write_text(yaml.safe_dump(described))
     loaded: dict[str, FakeEncoder] = {}
 
-    def load(encoder: Encoder, device: str) -> FakeEncoder:
+    def load(encoder: Encoder, wanted: object) -> FakeEncoder:
         return loaded.setdefault(encoder.name, Deafened(find_model(encoder)))
 
-    def load_counting(encoder: Encoder, device: str) -> CountingEncoder:
+    def load_counting(encoder: Encoder, *_: object, **__: object) -> CountingEncoder:
         return CountingEncoder(encoder, project.embedded)
 
     monkeypatch.setattr(encoders, "_load", load)

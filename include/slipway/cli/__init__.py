@@ -2,6 +2,7 @@
 
 from slipway.cli import audit as audit  # these modules' commands belong to main
 from slipway.cli import backup as backup
+from slipway.cli import choose as choose
 from slipway.cli import doctor as doctor
 from slipway.cli import drift as drift
 from slipway.cli import drill as drill

@@ -27,7 +27,14 @@ class Bars:
             self.close()
             # None: no bar where standard error is no terminal, such as a cron mail
             bar: tqdm[Any] = tqdm(
-                total=total, desc=f"{stage:<9}", unit=f" {unit}", dynamic_ncols=True, mininterval=0.5, disable=None
+                total=total,
+                initial=done,  # what was done before has no part in the speed
+                desc=f"{stage:<9}",
+                unit=f" {unit}",
+                unit_scale=unit == "tokens",  # 131k of 500k
+                dynamic_ncols=True,
+                mininterval=0.5,
+                disable=None,
             )
             self._bar, self._key = bar, (stage, total)
         self._bar.update(done - self._bar.n)

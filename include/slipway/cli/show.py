@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from slipway.cli import drifts, shifts
+from slipway.cli import drifts, fronts, shifts
 from slipway.evaluation.signs import signed
 
 LABEL = 11  # characters
@@ -129,6 +129,8 @@ def _counts(made: dict[str, Any]) -> list[str]:
     if lines and "embedded" in made:
         lines.append(line("chunks", f"{made['chunks']:,}"))
         lines.append(line("vectors", f"{made['embedded']:,} embedded, {made['reused']:,} reused"))
+    if speed := made.get("embedding", {}).get("tokens_per_second"):
+        lines.append(line("speed", f"{speed:,.0f} tokens/s by {made['embedding']['backend']}"))
     return lines
 
 
@@ -162,6 +164,7 @@ def _index(made: dict[str, Any]) -> list[str]:
     if index.get("parameters"):
         parameters = ", ".join(f"{name}={value}" for name, value in index["parameters"].items())
         lines.append(line("searched", f"{parameters}: {index['parameters_reason']}"))
+    lines += fronts.lines(index.get("contract"))
     update = None if made.get("nothing_changed") else index.get("update")  # it would tell of an earlier night
     return lines + _update(update) + _reconciled(made.get("reconciled"))
 

@@ -142,7 +142,7 @@ class Shards(Model):
 
     vectors: int | None = Field(
         None,
-        ge=1_000,
+        ge=1,
         description="vectors of one shard: an index built anew of more than that is trained once, and a mapped task "
         "adds each shard; none: one task builds it",
     )
@@ -175,6 +175,14 @@ class Index(Model):
     build_memory: ByteSize | None = Field(
         None, gt=0, description="most bytes of memory that building may take; none: what the machine has free"
     )
+
+    @property
+    def named(self) -> str:
+        """The kind of index in a few words: "spec HNSW32", or the contract's clauses."""
+        if self.contract is None:
+            return f"spec {self.spec}"
+        clauses = self.contract.model_dump(mode="json", exclude_none=True)
+        return f"contract {', '.join(f'{name} {value:g}' for name, value in clauses.items())}"
 
     @model_validator(mode="after")
     def _contract_chooses(self) -> Index:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 
 class Prompts(BaseModel):
@@ -22,7 +22,7 @@ class Service(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str = Field(
-        pattern=r"^https?://[^\s?#]+$", description="base URL, such as http://tei:8080/v1; /embeddings is added"
+        pattern=r"^https?://[^\s?#@]+$", description="base URL, such as http://tei:8080/v1; /embeddings is added"
     )
     model: str = Field(min_length=1, description="the model's name there")
     connection: str | None = Field(None, description="connection whose password is the API key; none: no key is sent")
@@ -57,8 +57,8 @@ class Encoder(BaseModel):
     prompts: Prompts = Field(Prompts(), description="put before queries and chunks")
     precision: Literal["full", "int8"] = Field(
         "full",
-        description="full: vectors as sentence-transformers makes them; int8: weights and activations in 8 bits, "
-        "faster, and a vector space of its own",
+        description="full: vectors as sentence-transformers makes them; int8: OpenVINO with weights in 8 bits, faster "
+        "where the processor multiplies bytes, and a vector space of its own",
     )
     service: Service | None = Field(
         None,
@@ -72,4 +72,16 @@ class Encoder(BaseModel):
             raise ValueError("exactly one of package, folder and hub is needed")
         if self.revision is not None and self.hub is None:
             raise ValueError("revision belongs to a hub model")
+        if self.service is not None and self.precision != "full":
+            raise ValueError("precision is of what this machine computes; a service has its own: remove one of the two")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without fields that came later and are at their defaults.
+
+        Releases and settings that are stored without them stay equal, and readers from before them read what they know.
+        """
+        made: dict[str, Any] = dump(self)
+        later = {"precision": "full", "service": None}
+        return {name: value for name, value in made.items() if name not in later or value != later[name]}

@@ -142,7 +142,8 @@ def _encoder_folders(collections: Path) -> list[Path]:
 
 def index_settings(text: str, current: Index) -> Index:
     """Index settings as somebody types them in: nothing for the `current` ones, a FAISS factory string that takes the
-    place of their `spec`, or a mapping (YAML or JSON) as the collection file's section `index`, instead of all of them.
+    place of their `spec` or `contract`, or a mapping (YAML or JSON) as the collection file's section `index`, instead
+    of all of them.
 
     Raises `ConfigError` that names the field.
     """
@@ -155,7 +156,7 @@ def index_settings(text: str, current: Index) -> Index:
     elif isinstance(values, list):
         raise ConfigError(f"index: got {text[:80]!r}; expected a FAISS factory string or a mapping, found a list")
     else:
-        section = current.model_dump() | ({"spec": text.strip()} if text.strip() else {})
+        section = current.model_dump() | ({"spec": text.strip(), "contract": None} if text.strip() else {})
     try:
         return Index.model_validate(section)
     except ValidationError as error:

@@ -10,6 +10,8 @@ import numpy as np
 from slipway import agreement, checkpoint
 from slipway.doctor.finding import Outcome, failed, passed
 from slipway.encoders import load_encoder
+from slipway.encoders.candidates import REFERENCE
+from slipway.encoders.choosing import choice_of
 from slipway.errors import EncoderError
 from slipway.index import artifact
 from slipway.manifest import fetch
@@ -32,12 +34,12 @@ _INSTALL = (
 
 def parity(run: Run) -> Outcome:
     """Encode the live release's smoke query texts again and compare with its vectors; without one, probe the model."""
-    encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
+    encoder = load_encoder(run.collection.encoder, run.collection.embed, secrets=run.secrets)
     if wrong := _unsound(encoder):
         return failed(wrong, "correct the encoder file, or install the model again")
     live = read_serving(run.store)[0].live_release
     if live is None:
-        return passed(f"{encoder.fingerprint} on {encoder.device}: unit vectors of {encoder.dimension} numbers")
+        return passed(f"{_named(encoder)}: unit vectors of {encoder.dimension} numbers")
     return _compared(run, encoder, live)
 
 
@@ -62,12 +64,21 @@ def _compared(run: Run, encoder: TextEncoder, live: Slot) -> Outcome:
     smoke = json.loads(fetch(run.store, release.one(artifact.SMOKE), run.scratch / "smoke").read_bytes())
     told = [query for query in smoke if query["text"]]
     if not told:
-        return passed(f"{encoder.fingerprint} on {encoder.device}, the live release's; its smoke queries have no text")
+        return passed(f"{_named(encoder)}, the live release's; its smoke queries have no text")
     stored = np.asarray([query["vector"] for query in told], dtype=np.float32)
     least = _least_cosine(encoder.encode_queries([query["text"] for query in told]), stored)
     if least < LEAST_COSINE:
         return failed(f"{both}: the same text has cosine {least:.4f} to its stored vector", _INSTALL)
-    return passed(f"{encoder.fingerprint} on {encoder.device}: cosine {least:.4f} or more on {len(told)} smoke queries")
+    return passed(f"{_named(encoder)}: cosine {least:.4f} or more on {len(told)} smoke queries")
+
+
+def _named(encoder: TextEncoder) -> str:
+    """The vector space, and what computes it here, with its least cosine to sentence-transformers on probe texts."""
+    choice = choice_of(encoder)
+    if choice is None or encoder.backend == REFERENCE.backend:
+        return f"{encoder.fingerprint} by {encoder.backend} on {encoder.device}"
+    compared = f"cosine {choice.cosine:.6f} to {REFERENCE.backend}"
+    return f"{encoder.fingerprint} by {encoder.backend} {choice.dtype} on {encoder.device} ({compared})"
 
 
 def _followed(run: Run, live: Slot) -> Outcome | None:
@@ -79,7 +90,7 @@ def _followed(run: Run, live: Slot) -> Outcome | None:
     if "encoder" not in settings:
         return None
     nightly = checkpoint.with_settings(run, settings)
-    return _compared(nightly, load_encoder(nightly.collection.encoder, run.collection.embed.device), live)
+    return _compared(nightly, load_encoder(nightly.collection.encoder, run.collection.embed, secrets=run.secrets), live)
 
 
 def _least_cosine(one: Vectors, other: Vectors) -> float:

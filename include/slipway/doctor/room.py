@@ -9,8 +9,8 @@ from pathlib import Path
 
 from slipway import settings
 from slipway.doctor.finding import Outcome, failed, passed, skipped, warned
-from slipway.doctor.machine import Memory, disk_left, memory_left, size
 from slipway.index import artifact
+from slipway.machine import Memory, disk_left, memory_left, size
 from slipway.manifest import MANIFEST, Manifest, load
 from slipway.pointer import read_serving
 from slipway.run import Run
@@ -21,7 +21,6 @@ from slipway.signing import trusted_here
 SPARE = 1.5  # times what is needed; with less there is a warning
 LEAST_DISK = 1 << 30
 CACHED = 4  # releases in a reader's cache: live, standby, on trial, and one that no reader has held for a day
-_LOADED = (artifact.INDEX, artifact.ROWS, artifact.DOCUMENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,8 @@ def need_of(run: Run) -> Need | None:
     made = _newest(run)
     if made is None:
         return None
-    index = made.one(artifact.INDEX).size_bytes
-    loaded = sum(made.one(name).size_bytes for name in _LOADED)
+    index = sum(one.size_bytes for one in made.objects if artifact.is_index(one.name))
+    loaded = index + sum(made.one(name).size_bytes for name in (artifact.ROWS, artifact.DOCUMENTS))
     vectors = 4 * made.counts["vectors"] * int(made.facts["dimension"])
     return Need(run.collection.name, loaded, vectors + index, run.store.local_path("x") is None)
 

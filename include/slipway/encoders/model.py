@@ -47,24 +47,48 @@ class Model:
         """16 hex digits that name the vector space: the model's files, prompts, length and dimension.
 
         Where the model came from and what it is called do not count, so the same model by package, folder or hub
-        shares its vectors.
+        shares its vectors, and so does a service that computes the model whose weights are here, as it is compared with
+        them. Without weights the name that the service has for its model stands for them.
         """
         patterns = [*_DEFINING, *(f"*/{pattern}" for pattern in _DEFINING), *_OF_THE_WHOLE]
         files = sorted({path for pattern in patterns for path in self.folder.glob(pattern)})
         sums = [[path.relative_to(self.folder).as_posix(), sha256_of(path)] for path in files]
-        prompts = self.encoder.prompts.model_dump()
-        return fingerprint("encoder", sums, prompts, self.encoder.max_tokens, self.encoder.dimension)
+        described = [self.encoder.prompts.model_dump(), self.encoder.max_tokens, self.encoder.dimension]
+        if self.encoder.service is not None and not self.has_weights:
+            return fingerprint("served-encoder", sums, *described, self.encoder.service.model)
+        if self.encoder.precision != "full":
+            described.append(self.encoder.precision)
+        return fingerprint("encoder", sums, *described)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the model itself is here: always, but where a service computes it."""
+        return self.file(WEIGHTS).is_file()
+
+    def file(self, name: str) -> Path:
+        """The file of that name: the model's own, or its first module's."""
+        return _placed(self.folder, name)
+
+    @cached_property
+    def is_static(self) -> bool:
+        """Whether a vector is the mean of token embeddings, and nothing but its length is changed after."""
+        try:
+            modules = json.loads((self.folder / "modules.json").read_bytes())
+            kinds = [str(module["type"]).rpartition(".")[2] for module in modules]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # what it is shows when it is loaded
+            return False
+        return kinds in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"])
 
     @cached_property
     def tokenizer_fingerprint(self) -> str:
         """16 hex digits that name the tokenizer."""
-        return sha256_of(_placed(self.folder, TOKENIZER))[:16]
+        return sha256_of(self.file(TOKENIZER))[:16]
 
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer, without truncation or padding. Needs neither torch nor transformers."""
         from tokenizers import Tokenizer
 
-        file = _placed(self.folder, TOKENIZER)
+        file = self.file(TOKENIZER)
         try:
             tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # tokenizers has no exception of its own
@@ -77,10 +101,12 @@ class Model:
 def find_model(encoder: Encoder) -> Model:
     """The encoder's model on this machine, downloaded from the hub if that is where it is.
 
+    Of a model that a service computes, the tokenizer is enough.
+
     Raises `EncoderError` when it is not there, incomplete, or its weights are not the ones configured.
     """
     folder = _folder(encoder)
-    for name in (WEIGHTS, TOKENIZER):
+    for name in (TOKENIZER,) if encoder.service else (WEIGHTS, TOKENIZER):
         if not _placed(folder, name).is_file():
             raise EncoderError(
                 f"encoder {encoder.name}: {folder} has no {name}; expected a sentence-transformers folder with "
@@ -88,8 +114,8 @@ def find_model(encoder: Encoder) -> Model:
             )
     _check_not_pickled(encoder, folder)
     _check_length(encoder, folder)
-    if encoder.weights_sha256 is not None:
-        weights = _placed(folder, WEIGHTS)
+    weights = _placed(folder, WEIGHTS)
+    if encoder.weights_sha256 is not None and (weights.is_file() or encoder.service is None):
         actual = sha256_of(weights)
         if actual != encoder.weights_sha256:
             raise EncoderError(

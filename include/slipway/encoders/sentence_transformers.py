@@ -19,34 +19,54 @@ if TYPE_CHECKING:
 BATCH_SIZE = 32
 
 
+def open_model(model: Model, device: str = "auto", dtype: str = "float32") -> SentenceTransformer:
+    """The model as sentence-transformers loads it, reading the configured number of tokens, its numbers in `dtype`.
+
+    `device` is "auto", "cpu", "cuda" or "mps". Raises `EncoderError` when the model cannot be loaded.
+    """
+    try:
+        import torch
+        from safetensors import SafetensorError
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as transformers_logging
+    except ImportError as error:
+        raise EncoderError(
+            f"encoder {model.encoder.name}: sentence-transformers is not installed here ({error}); install it with "
+            f"torch, as requirements.txt pins them, or search by vector"
+        ) from error
+
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # noise in a task's log
+    try:
+        loaded = SentenceTransformer(
+            str(model.folder),
+            device=None if device == "auto" else device,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+        loaded.to(getattr(torch, dtype))
+    except (OSError, ValueError, RuntimeError, KeyError, AssertionError, SafetensorError) as error:
+        # AssertionError: torch's, for a device that it was not built for
+        raise EncoderError(f"encoder {model.encoder.name}: {model.folder} cannot be loaded: {error}") from error
+    _limit_tokens(loaded, model.encoder.max_tokens)
+    return loaded.eval()
+
+
 class SentenceTransformersEncoder:
-    """A model loaded with torch, on a GPU where there is one.
+    """A model computed by sentence-transformers itself, in its own batches, on a GPU where there is one.
 
     `device` is "auto", "cpu", "cuda" or "mps". Raises `EncoderError` when the model cannot be loaded or makes
     vectors of another dimension than configured.
     """
 
-    def __init__(self, model: Model, device: str = "auto") -> None:
-        from safetensors import SafetensorError
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging as transformers_logging
+    backend = "sentence-transformers"
 
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # noise in a task's log
+    def __init__(self, model: Model, device: str = "auto", dtype: str = "float32") -> None:
         self.fingerprint = model.fingerprint
         self.dimension = model.encoder.dimension
+        self.dtype = dtype
         self._prompts = model.encoder.prompts
-        try:
-            self._model = SentenceTransformer(
-                str(model.folder),
-                device=None if device == "auto" else device,
-                local_files_only=True,
-                trust_remote_code=False,
-            )
-        except (OSError, ValueError, RuntimeError, KeyError, AssertionError, SafetensorError) as error:
-            # AssertionError: torch's, for a device that it was not built for
-            raise EncoderError(f"encoder {model.encoder.name}: {model.folder} cannot be loaded: {error}") from error
-        _limit_tokens(self._model, model.encoder.max_tokens)
-        self.device = str(self._model.device)
+        self.model = open_model(model, device, dtype)
+        self.device = str(self.model.device)
         actual = self._encode(["dimension"], "").shape[1]
         if actual != self.dimension:
             raise EncoderError(
@@ -65,7 +85,7 @@ class SentenceTransformersEncoder:
     def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
-        vectors = self._model.encode(
+        vectors = self.model.encode(
             list(texts),
             prompt=prompt,  # also an empty one: None would take the model's own default
             batch_size=BATCH_SIZE,

@@ -92,7 +92,7 @@ def kind_of(metric: str) -> str:
         return INDEX
     if METRICS[metric].needs_golden:
         return RELEVANCE
-    return COST if METRICS[metric].unit in ("ms", "bytes") else CONTENT
+    return COST if METRICS[metric].unit in ("ms", "bytes", "minutes") else CONTENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from slipway.errors import CorruptObject
 from slipway.index.artifact import ROWS
+from slipway.index.sharded import pieces
 
 Vectors = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
@@ -107,6 +108,14 @@ def check_rows(index: Any, live: npt.NDArray[np.bool_]) -> None:
 
     A graph and a refinement keep the vectors of rows that are gone; an inverted file does not.
     """
+    shards = pieces(index, len(live))
+    if sum(shard.rows for shard in shards) != len(live):
+        raise CorruptObject(f"the shards of the index have {sum(s.rows for s in shards):,} rows, {ROWS} {len(live):,}")
+    for shard in shards:
+        _check_rows(shard.index, shard.of(live))
+
+
+def _check_rows(index: Any, live: npt.NDArray[np.bool_]) -> None:
     ivf, kept = inverted_file(index), refinement(index)
     rows, alive = len(live), int(live.sum())
     if ivf is not None and int(ivf.ntotal) != alive:
@@ -118,6 +127,11 @@ def check_rows(index: Any, live: npt.NDArray[np.bool_]) -> None:
 
 def check_ids(index: Any, live: npt.NDArray[np.bool_]) -> None:
     """Raise `CorruptObject` unless an inverted file holds just the rows that stand for a passage, each once."""
+    for shard in pieces(index, len(live)):
+        _check_ids(shard.index, shard.of(live))
+
+
+def _check_ids(index: Any, live: npt.NDArray[np.bool_]) -> None:
     ivf = inverted_file(index)
     if ivf is None:
         return  # whose rows are numbered by their places

@@ -1,4 +1,4 @@
-"""What a reader needs beside the index file: which documents each vector stands for, and the documents themselves.
+"""What a reader needs beside the index: which documents each vector stands for, and the documents themselves.
 
 `rows.arrow`: one row a vector, its number being the id in FAISS: chunk_hash, and parallel lists of document ordinals
 and character offsets (equal chunk texts of several documents share a vector). Rows keep their numbers from one update
@@ -9,6 +9,7 @@ memory-mapped, not loaded. They are made by slipway.index.payload; this module i
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 from slipway.errors import CorruptObject
 
 INDEX = "index.faiss"
+SHARDS = "shards.json"  # only where the index consists of several files
 ROWS = "rows.arrow"
 DOCUMENTS = "documents.arrow"
 ENCODER = "encoder.json"
@@ -35,6 +37,22 @@ ROWS_SCHEMA = pa.schema(
 DOCUMENTS_SCHEMA = pa.schema(
     [pa.field(name, pa.string(), nullable=False) for name in ("document_id", "title", "text", "metadata")]
 )
+
+
+def shard_index(shard: int) -> str:
+    """Name of one index file of several."""
+    return f"index-{shard:05d}.faiss"
+
+
+def is_index(name: str) -> bool:
+    """Whether an object of this name is an index, or one shard of it."""
+    return name == INDEX or (name.startswith("index-") and name.endswith(".faiss"))
+
+
+def needed(names: Collection[str]) -> tuple[str, ...]:
+    """What a release must have for a reader, given the `names` of its objects: in it, the index files or INDEX."""
+    index = sorted(name for name in names if is_index(name)) if SHARDS in names else [INDEX]
+    return (*index, ROWS, DOCUMENTS, ENCODER, SMOKE)
 
 
 def open_arrow(path: Path, schema: pa.Schema) -> pa.Table:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from slipway.errors import DiskFull, IndexRefused
 from slipway.index.anatomy import repair
+from slipway.index.sharded import parts
 from slipway.index.spec import Spec, check_trainable
 
 ADD_STEP = 65_536  # vectors added at once
@@ -50,7 +51,7 @@ def train(vectors: npt.NDArray[np.float32], spec: Spec, train_vectors: int, ef_c
     index = make(spec, vectors.shape[1], ef_construction)
     if not index.is_trained:
         sample = training_sample(vectors, train_vectors, spec.seed)
-        with _refusing(f"index spec {spec.factory} cannot be trained on {len(sample):,} vectors"):
+        with refusing(f"index spec {spec.factory} cannot be trained on {len(sample):,} vectors"):
             index.train(sample)
     return index
 
@@ -60,11 +61,12 @@ def add(
     vectors: npt.NDArray[np.float32],
     spec: Spec,
     progress: Callable[[int], None] = lambda added: None,
+    step: int = ADD_STEP,
 ) -> None:
-    """Add all rows of `vectors` to an empty index, row i under id i. Raises `IndexRefused`."""
-    for start in range(0, len(vectors), ADD_STEP):
-        with _refusing(f"index spec {spec.factory} cannot take {len(vectors):,} vectors"):
-            index.add(np.ascontiguousarray(vectors[start : start + ADD_STEP]))
+    """Add all rows of `vectors` to an empty index, row i under id i, `step` at once. Raises `IndexRefused`."""
+    for start in range(0, len(vectors), step):
+        with refusing(f"index spec {spec.factory} cannot take {len(vectors):,} vectors"):
+            index.add(np.ascontiguousarray(vectors[start : start + step]))
         progress(index.ntotal)
 
 
@@ -104,9 +106,10 @@ def training_sample(vectors: npt.NDArray[np.float32], most: int, seed: int) -> n
 
 
 def set_parameters(index: Any, parameters: dict[str, int]) -> None:
-    """Set FAISS search-time parameters by name."""
-    for name, value in parameters.items():
-        faiss.ParameterSpace().set_index_parameter(index, name, value)
+    """Set FAISS search-time parameters by name, on each shard where there are several."""
+    for part in parts(index):
+        for name, value in parameters.items():
+            faiss.ParameterSpace().set_index_parameter(part, name, value)
 
 
 def write(index: Any, path: Path) -> None:
@@ -168,7 +171,7 @@ def _sizes_within(size_bytes: int) -> Iterator[None]:
 
 
 @contextmanager
-def _refusing(what: str) -> Iterator[None]:
+def refusing(what: str) -> Iterator[None]:
     """Turn an error of FAISS in the block into `IndexRefused`."""
     try:
         yield

@@ -21,6 +21,7 @@ from slipway.index.anatomy import codec, inverted_file, is_exact, transformed
 from slipway.index.build import set_parameters, training_sample
 from slipway.index.exact import exact_neighbours, recall
 from slipway.index.live import Live, nearest
+from slipway.index.sharded import parts
 from slipway.index.spec import Spec, default_parameters
 
 PROBES = 512
@@ -77,9 +78,9 @@ class Trigger:
 
 
 def imbalance(index: Any) -> float | None:
-    """Imbalance of the inverted lists: 1 when all are as long; None where there are none."""
-    ivf = inverted_file(index)
-    return float(ivf.invlists.imbalance_factor()) if ivf is not None else None
+    """Imbalance of the inverted lists, of shards the largest: 1 when all are as long; None where there are none."""
+    found = [ivf.invlists.imbalance_factor() for ivf in map(inverted_file, parts(index)) if ivf is not None]
+    return float(max(found)) if found else None
 
 
 def quantisation_errors(index: Any, vectors: Vectors) -> npt.NDArray[np.float64] | None:
@@ -127,6 +128,11 @@ def probe_recall(
     """
     probes = noisy(vectors[: len(hashes[:PROBES])], hashes[:PROBES], spec.seed)
     truth = numbers[exact_neighbours(vectors, probes, NEIGHBOURS, spec.metric)[1]]
+    return recall_of(index, spec, probes, truth, live)
+
+
+def recall_of(index: Any, spec: Spec, probes: Vectors, truth: npt.NDArray[np.int64], live: Live) -> float:
+    """recall@10 on probes, whose exact neighbours' rows are `truth`. Sets default search parameters on the index."""
     set_parameters(index, default_parameters(spec, SearchParameters()))
     return recall(nearest(index, live, probes, NEIGHBOURS)[1], truth, NEIGHBOURS)
 

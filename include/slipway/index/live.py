@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slipway.index.anatomy import inverted_file
+from slipway.index.sharded import Shards, parts
 
 Found = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
@@ -38,7 +39,7 @@ class Live:
 
 def findable(index: Any, mask: npt.NDArray[np.bool_]) -> Live:
     """Which rows an answer may hold, given those that stand for a passage; an inverted file holds no tombstones."""
-    return Live.of(mask) if inverted_file(index) is None else Live(mask, len(mask))
+    return Live.of(mask) if inverted_file(parts(index)[0]) is None else Live(mask, len(mask))
 
 
 def nearest(index: Any, live: Live, queries: npt.NDArray[np.float32], count: int) -> Found:
@@ -77,6 +78,8 @@ def _search(index: Any, queries: npt.NDArray[np.float32], count: int) -> Found:
     """What FAISS finds. A graph that is asked for more than it may visit gives few and poor answers, so it may visit
     that many.
     """
+    if isinstance(index, Shards):
+        return index.gathered(lambda shard: _search(shard.index, queries, min(count, shard.rows)), len(queries), count)
     if isinstance(index, faiss.IndexHNSW):
         visits = faiss.SearchParametersHNSW(efSearch=max(index.hnsw.efSearch, count))  # type: ignore[attr-defined]
         scores, rows = index.search(queries, count, params=visits)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from slipway.index.anatomy import core, refinement, transformed
 from slipway.index.live import Found, Live, nearest
+from slipway.index.sharded import Shard, Shards
 
 Vectors = npt.NDArray[np.float32]
 
@@ -35,7 +36,8 @@ class Selection:
     """The rows of one index that may be found. Immutable, so threads may share it.
 
     `count` of them, of `rows` altogether. `scans`: each is scored, in place of the index's own search. `selector` is
-    FAISS's form of them over `held`; `live` is ours, where a part of the index takes no selector.
+    FAISS's form of them over `held`; `live` is ours, where a part of the index takes no selector. Of an index in
+    shards, `shards` holds the selection of each, and the other fields but the counts are of no use.
     """
 
     count: int
@@ -44,10 +46,15 @@ class Selection:
     selector: Any
     held: npt.NDArray[np.uint8] | npt.NDArray[np.int64]
     live: Live | None
+    shards: tuple[Selection, ...] = ()
 
     @classmethod
     def of(cls, index: Any, mask: npt.NDArray[np.bool_]) -> Selection:
         """The rows of `index` at which `mask` ((rows,) bool) is true; no tombstone may be among them."""
+        if isinstance(index, Shards):
+            each = tuple(cls.of(shard.index, np.ascontiguousarray(shard.of(mask))) for shard in index.shards)
+            none = np.empty(0, np.int64)
+            return cls(int(mask.sum()), len(mask), all(one.scans for one in each), None, none, None, each)
         count, rows = int(mask.sum()), len(mask)
         scans = count <= _distances(index, count, rows)
         held: npt.NDArray[np.uint8] | npt.NDArray[np.int64]
@@ -63,7 +70,8 @@ class Selection:
     @property
     def size_bytes(self) -> int:
         """What it holds in memory."""
-        return self.held.nbytes + (self.live.mask.nbytes if self.live else 0)
+        own = self.held.nbytes + (self.live.mask.nbytes if self.live else 0)
+        return own + sum(one.size_bytes for one in self.shards)
 
 
 def nearest_selected(index: Any, selection: Selection, queries: Vectors, count: int) -> Found:
@@ -71,6 +79,13 @@ def nearest_selected(index: Any, selection: Selection, queries: Vectors, count: 
 
     Both arrays are (queries, count). A query for which the index's own search finds too few has all of them scored.
     """
+    if isinstance(index, Shards):
+        asked = dict(zip(index.shards, selection.shards, strict=True))
+
+        def ask(shard: Shard) -> Found:
+            return nearest_selected(shard.index, asked[shard], queries, min(count, shard.rows))
+
+        return index.gathered(ask, len(queries), count)
     if not selection.count or not len(queries):
         return np.zeros((len(queries), count), np.float32), np.full((len(queries), count), -1, np.int64)
     if selection.scans:

@@ -1,8 +1,10 @@
-"""Choosing search-time parameters on tuning queries: the cheapest rung of a ladder that finds enough."""
+"""Choosing search-time parameters on tuning queries: the least effort of a ladder that finds enough."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,11 @@ from slipway.index.spec import Spec, default_parameters
 TARGET = 0.99  # recall@10 on the tuning queries
 PLATEAU = 0.001  # of recall, not worth a dearer rung
 MIN_QUERIES = 20  # fewer tell too little
+CLOSE = 1.125  # a bisection ends when the effort is known within this factor
+MOST_REFINED = 80  # times k results that are scored again, at most
 
 Search = Callable[[npt.NDArray[np.float32], int], tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]
+Parameters = dict[str, int]
 
 
 def tune(
@@ -28,34 +33,32 @@ def tune(
     truth: npt.NDArray[np.int64],
     target: float = TARGET,
     search: Search | None = None,
-) -> tuple[dict[str, int], str]:
+) -> tuple[Parameters, str]:
     """Search-time parameters and the reason for them in a sentence; leaves them set on the index.
 
     `search` is how the index is searched where not by its own method: it may have rows that must not be found.
 
     `truth` holds the exact neighbours' rows of each tuning query, best first. Parameters that were asked for stay.
+    The ladder is climbed to the first rung that reaches the target, and the effort (efSearch, nprobe) bisected between
+    that and the rung before. Where refinement is what holds recall back, more results are scored again; where it is
+    not, fewer.
     """
     parameters = default_parameters(spec, asked)
     if len(queries) < MIN_QUERIES:
         set_parameters(index, parameters)
         return parameters, f"defaults: {len(queries)} tuning queries are too few to tune on (at least {MIN_QUERIES})"
-    tried: list[tuple[float, dict[str, int]]] = []
-    for rung in ladder(spec, asked):
-        set_parameters(index, rung)
-        found = recall((search or index.search)(queries, 10)[1], truth, 10)
-        if found >= target:
-            return rung, f"smallest tried with recall@10 of {target} on {len(queries)} tuning queries ({found:.3f})"
-        tried.append((found, rung))
-    best = max(found for found, _ in tried)
-    found, rung = next((found, rung) for found, rung in tried if found >= best - PLATEAU)
+    trials = _Trials(index, queries, truth, target, search or index.search)
+    found, rung = _least(trials, spec, asked)
     set_parameters(index, rung)
+    if found >= target:
+        return rung, f"smallest tried with recall@10 of {target:g} on {len(queries)} tuning queries ({found:.3f})"
     return rung, (
         f"smallest tried of those that find the most; recall@10 on {len(queries)} tuning queries is {found:.3f}, "
-        f"under the aim of {target}"
+        f"under the aim of {target:g}"
     )
 
 
-def ladder(spec: Spec, asked: SearchParameters) -> Iterator[dict[str, int]]:
+def ladder(spec: Spec, asked: SearchParameters) -> Iterator[Parameters]:
     """Parameter sets from cheap to dear; what was asked for stays as it is."""
     defaults = default_parameters(spec, asked)
     if spec.is_hnsw and asked.ef_search is None:
@@ -69,3 +72,70 @@ def ladder(spec: Spec, asked: SearchParameters) -> Iterator[dict[str, int]]:
         yield {**defaults, "nprobe": spec.lists}
     else:
         yield defaults
+
+
+@dataclass(slots=True)
+class _Trials:
+    """What each parameter set found of the tuning queries' neighbours; none is searched with twice."""
+
+    index: Any
+    queries: npt.NDArray[np.float32]
+    truth: npt.NDArray[np.int64]
+    target: float
+    search: Search
+    seen: dict[tuple[int, ...], float] = field(default_factory=dict)
+
+    def found(self, rung: Parameters) -> float:
+        """recall@10 with these parameters."""
+        key = tuple(rung.values())
+        if key not in self.seen:
+            set_parameters(self.index, rung)
+            self.seen[key] = recall(self.search(self.queries, 10)[1], self.truth, 10)
+        return self.seen[key]
+
+    def reaches(self, rung: Parameters) -> bool:
+        """Whether that is the target."""
+        return self.found(rung) >= self.target
+
+
+def _least(trials: _Trials, spec: Spec, asked: SearchParameters) -> tuple[float, Parameters]:
+    """The least parameters that reach the target, or else the least of those that find the most; and their recall."""
+    best = _climb(trials, list(ladder(spec, asked)))
+    if spec.refines and asked.refine_factor is None:
+        wider = best
+        while not trials.reaches(best) and wider["k_factor_rf"] < MOST_REFINED:
+            wider = {**wider, "k_factor_rf": wider["k_factor_rf"] * 2}
+            step = _climb(trials, [{**rung, "k_factor_rf": wider["k_factor_rf"]} for rung in ladder(spec, asked)])
+            if trials.found(step) <= trials.found(best) + PLATEAU:
+                break
+            best = step
+        if trials.reaches(best):
+            best = _bisect(trials, "k_factor_rf", {**best, "k_factor_rf": 1}, best)
+    return trials.found(best), best
+
+
+def _climb(trials: _Trials, rungs: list[Parameters]) -> Parameters:
+    """The least that reaches the target, between two rungs where the effort differs; else the least of the best."""
+    below: Parameters | None = None
+    for rung in rungs:
+        if trials.reaches(rung):
+            effort = next((name for name in rung if below is not None and rung[name] != below[name]), None)
+            return _bisect(trials, effort, below, rung) if below is not None and effort else rung
+        below = rung
+    best = max(trials.found(rung) for rung in rungs)
+    return next(rung for rung in rungs if trials.found(rung) >= best - PLATEAU)
+
+
+def _bisect(trials: _Trials, name: str, low: Parameters, high: Parameters) -> Parameters:
+    """The least value of one parameter that reaches the target, within `CLOSE`; `high` is known to reach it."""
+    if trials.reaches(low):
+        return low
+    while high[name] > low[name] * CLOSE and high[name] - low[name] > 1:
+        middle = {**low, name: round(math.sqrt(low[name] * high[name]))}
+        if middle[name] in (low[name], high[name]):
+            middle[name] = (low[name] + high[name]) // 2
+        if trials.reaches(middle):
+            high = middle
+        else:
+            low = middle
+    return high

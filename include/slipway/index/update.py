@@ -76,7 +76,7 @@ def update(
     continued = continue_rows(fresh, base.rows, rows, scratch, revive=spec.is_hnsw)
     new = continued.appended
     attempt = Attempt(rows=continued.rows, added=len(new) + continued.revived, removed=len(continued.gone))
-    if _fired(attempt, _before(continued, base.built, spec, settings)):
+    if _fired(attempt, triggers_before(continued, base.built, spec, settings)):
         return attempt
     index = read(base.index)
     check_rows(index, live_rows(open_arrow(base.rows, ROWS_SCHEMA)))
@@ -97,6 +97,11 @@ def update(
     return attempt
 
 
+def first_fired(triggers: Iterable[Trigger]) -> Trigger | None:
+    """The first trigger that fires; those behind it are not computed."""
+    return next((trigger for trigger in triggers if trigger.fired), None)
+
+
 def _fired(attempt: Attempt, triggers: Iterable[Trigger]) -> bool:
     """Compute triggers one by one up to the first that fires; says and keeps each."""
     for trigger in triggers:
@@ -108,7 +113,7 @@ def _fired(attempt: Attempt, triggers: Iterable[Trigger]) -> bool:
     return False
 
 
-def _before(continued: Continued, built: Built, spec: Spec, settings: IndexUpdate) -> Iterable[Trigger]:
+def triggers_before(continued: Continued, built: Built, spec: Spec, settings: IndexUpdate) -> Iterable[Trigger]:
     """What the rows alone tell: the share of tombstones, and seconds of an update against those of a build."""
     alive = len(continued.numbers)
     yield Trigger("tombstone_share", round(1 - alive / continued.rows, 6), settings.tombstone_share)

@@ -28,6 +28,7 @@ from slipway.maintenance.places import Check, Place, delete_place, list_places
 from slipway.manifest import Manifest, SealedObject, load
 from slipway.parts import read_batches
 from slipway.storage.base import ObjectStore
+from slipway.throughput import together, told
 
 SMALL_BYTES = 64 << 20  # of vectors: smaller parts are merged
 TARGET_BYTES = 256 << 20  # of vectors, at most, in a merged part
@@ -280,14 +281,7 @@ def _moved(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, int, pa.Rec
 
 
 def _speed(sources: Sequence[_Part]) -> dict[str, Any]:
-    """What embedding took, summed over the parts that say so and were made on the device of the newest of them."""
-    told = [part.manifest for part in sources if {"tokens", "seconds", "device"} <= part.manifest.facts.keys()]
-    if not told:
-        return {}
-    device = max(told, key=lambda manifest: manifest.created_at).facts["device"]
-    same = [manifest.facts for manifest in told if manifest.facts["device"] == device]
-    return {
-        "tokens": sum(facts["tokens"] for facts in same),
-        "seconds": round(sum(facts["seconds"] for facts in same), 3),
-        "device": device,
-    }
+    """What embedding took, summed over the parts that say so and were made as the newest of them was."""
+    manifests = sorted((part.manifest for part in sources), key=lambda manifest: manifest.created_at)
+    took = together(one for manifest in manifests if (one := told(manifest.facts)))
+    return took.facts() if took else {}

@@ -22,6 +22,8 @@ _DEPTHS = {
     "checkpoints": 2,
     "chunks": 2,
     "vectors": 3,
+    "builds": 2,
+    "choices": 2,
     "candidates": 2,
     "evaluations": 2,
     "comparisons": 2,
@@ -31,6 +33,7 @@ _DEPTHS = {
 }
 KINDS = tuple(_DEPTHS)
 _RAW = "raw"  # runs/<run_id>/raw/<source> is one name deeper than a run's other places
+_SHARD = "shard-"  # so is builds/<fingerprint>/shard-<n>, beside what was trained for all shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ def place_of(key: str) -> str | None:
     names = key.split("/")
     depth = _DEPTHS.get(names[0], 0)
     if names[0] == "runs" and len(names) > 2 and names[2] == _RAW:
+        depth += 1
+    if names[0] == "builds" and len(names) > 3 and names[2].startswith(_SHARD):
         depth += 1
     return "/".join(names[:depth]) if 0 < depth < len(names) else None
 

@@ -19,7 +19,7 @@ from slipway.pointer import Serving
 # By kind: the facts that name a place that must be there. Evaluations, comparisons and releases name candidates that
 # may be gone.
 _MUST = {"releases": "snapshot", "checkpoints": "snapshot", "candidates": "snapshot", "chunks": "snapshot"}
-_MAY = {"releases": "candidate", "evaluations": "candidate", "comparisons": "candidate"}
+_MAY = {"candidates": "choice", "releases": "candidate", "evaluations": "candidate", "comparisons": "candidate"}
 _JUDGED = ("evaluations", "comparisons")
 DRIFT_RECORDS = 400  # newest records of drift that stay: more than a year of nights, of some kilobytes each
 NO_CAMPAIGN = Campaign(None)

@@ -90,7 +90,7 @@ def _note(run: Run, asked: Asked, wanted: Run) -> str:
     index = wanted.collection.index
     if asked.index or index == run.collection.index:
         return note
-    return f"{note} (with the live release's index, spec {index.spec}, and not the collection file's)"
+    return f"{note} (with the live release's index, {index.named}, and not the collection file's)"
 
 
 def _check_is_a_change(run: Run, wanted: Run, fingerprint: str, live: Live) -> None:
@@ -98,6 +98,6 @@ def _check_is_a_change(run: Run, wanted: Run, fingerprint: str, live: Live) -> N
     if fingerprint == live.fingerprint and wanted.collection.index == index:
         raise ConfigError(
             f"the live release {live.manifest.fingerprint} is of encoder {wanted.collection.encoder.name} "
-            f"({fingerprint}) and of these index settings already (spec {index.spec}), so this campaign would change "
+            f"({fingerprint}) and of these index settings already ({index.named}), so this campaign would change "
             "nothing; name another encoder or index"
         )

@@ -17,11 +17,12 @@ from slipway.pointer import read_serving
 from slipway.reindex.asking import Asked, campaign_of
 from slipway.run import Run
 from slipway.stages import plan as planning
+from slipway.stages import shards
 from slipway.stages.chunk import chunk
 from slipway.stages.comparison import compare
 from slipway.stages.difference import check_breaker, difference
 from slipway.stages.drift import observe
-from slipway.stages.embed import embed
+from slipway.stages.embed import embed, shards
 from slipway.stages.evaluate import evaluate
 from slipway.stages.index import index
 from slipway.stages.reconcile import reconcile
@@ -84,6 +85,10 @@ def build(run: Run, confirm: Confirm = unwatched) -> Built:
     chunks = chunk(run, snapshot)
     _embed_missing(run, snapshot, chunks, changes, confirm)
     confirm()
+    if begun := shards.cut(run, chunks):
+        for entry in begun.facts["shards"]:
+            confirm()
+            shards.add(run, begun, entry["shard"])
     candidate = index(run, chunks)
     reconcile(run, snapshot, chunks, candidate)
     confirm()
@@ -104,9 +109,9 @@ def _embed_missing(run: Run, snapshot: Manifest, chunks: Manifest, changes: Mani
     """
     part = replace(run, run_id=f"{run.run_id}-{snapshot.fingerprint[:8]}-{secrets.token_hex(3)}")
     missing = planning.plan(_unbounded(part), chunks, changes)
-    for entry in missing.facts["shards"]:
+    for shard, told in shards(part, missing):
         confirm()
-        embed(part, missing, entry["shard"])
+        embed(told, missing, shard)
     if done := find_place(run.store, missing.place):  # a list of work, and the work is done
         delete_place(run.store, done, confirm)
 

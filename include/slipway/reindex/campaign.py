@@ -12,6 +12,7 @@ from typing import Any
 
 from slipway import layout, lease
 from slipway.checkpoint import Start
+from slipway.config.collection import Index
 from slipway.decisions import Approval
 from slipway.errors import BudgetExceeded, Refused, SlipwayError
 from slipway.lease import Holder
@@ -89,7 +90,7 @@ def assemble(run: Run, asked: Asked, done: Progress) -> dict[str, Any]:
         "collection": run.collection.name,
         "run_id": run.run_id,
         "encoder": asked.encoder,
-        "index": asked.index or (done.start.settings["index"]["spec"] if done.start else ""),
+        "index": asked.index or (Index.model_validate(done.start.settings["index"]).named if done.start else ""),
         "reason": asked.reason,
         "released": False,
         "release_id": None,

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from slipway import checkpoint, tables, vectors
 from slipway.agreement import Live
-from slipway.encoders import find_model, load_encoder
+from slipway.encoders import find_model, load_encoder, recycling
 from slipway.groups import groups
 from slipway.index import artifact, payload
 from slipway.index.exact import exact_neighbours
@@ -46,7 +46,7 @@ class Space:
 
     def search(self, texts: Sequence[str]) -> list[list[str]]:
         """The ids of the ten nearest documents of each query, best first, each by its best passage."""
-        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed.device)
+        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed, secrets=self.run.secrets)
         _, rows = exact_neighbours(self.vectors, encoder.encode_queries(texts), PASSAGES)
         return [self._documents(ranked) for ranked in rows]
 
@@ -61,12 +61,13 @@ def candidate_space(run: Run, snapshot: Manifest, documents: set[str]) -> Space:
     model = find_model(run.collection.encoder)
     hashes = [row["chunk_hash"] for row in rows]
     known = vectors.find_rows(run.store, model.fingerprint, hashes, _EVER, (), run.scratch)
-    done = 0
     missing = [row for row in rows if row["chunk_hash"] not in known]
+    done, total = 0, sum(row["tokens"] for row in missing)
     for group in groups(missing):
-        embed_group(run, model, group)
-        done += len(group)
-        run.progress("sample", done, len(missing), "chunks")
+        run.progress("sample", done, total, "tokens")
+        done += embed_group(run, model, group).tokens
+        recycling.after_group()
+    run.progress("sample", done, total, "tokens")
     owners = [sorted(row["documents"]) for row in rows]
     return Space(run, owners, _collected(run, model.fingerprint, hashes))
 

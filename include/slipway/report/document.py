@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slipway import checkpoint
+from slipway.choosing import FACT
 from slipway.errors import ObjectMissing
 from slipway.evaluation.demands import demands
 from slipway.index import artifact
@@ -49,6 +50,7 @@ def assemble(run: Run, reported: Reported, made_at: str) -> dict[str, Any]:
         "changed": _changed(run, compared) if compared else None,
         "evaluation": _cut({name: facts[name] for name in _EVALUATED if name in facts}, ("judged_missing",)),
         "live_evaluation": {name: live.facts[name] for name in ("metrics", "parameters")} if live else None,
+        "contract": reported.candidate.facts.get(FACT),
         "sweep": list(facts.get("sweep", [])),
         "moved": read_json(run.store, compared, "moved.json") if compared else {"losers": [], "winners": []},
         "drift": drifting.records(run.store, reported.drift),

@@ -8,7 +8,7 @@ MINUS = "−"
 
 
 def metric(value: float | None, name: str) -> str:
-    """A metric's value with its unit: 0.512, 1.23 ms, 16.0 MiB, 6,543."""
+    """A metric's value with its unit: 0.512, 1.23 ms, 16.0 MiB, 12 min, 6,543."""
     unit = METRICS[name].unit if name in METRICS else "share"
     if value is None:
         return "–"
@@ -16,6 +16,8 @@ def metric(value: float | None, name: str) -> str:
         return size(value)
     if unit == "ms":
         return f"{value:,.2f} ms"
+    if unit == "minutes":
+        return seconds(60 * value)
     return share(value) if unit == "share" else count(value)
 
 

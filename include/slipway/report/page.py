@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from slipway.drift.record import line
 from slipway.evaluation.tone import floor_of_slice
-from slipway.report import formats, plots, words
+from slipway.report import formats, fronts, plots, words
 
 PAGES = Path(__file__).parent / "pages"
 SLICES = 20  # shown of them: those that lose most
@@ -40,6 +40,8 @@ def render(document: Mapping[str, Any]) -> str:
         "slices": _slices(document) if compared else None,
         "measured": _measured(document["evaluation"]),
         "curve": _curve(document),
+        "front": fronts.front(document.get("contract")),
+        "clauses": fronts.clauses(document["contract"]) if document.get("contract") else (),
         "bars": plots.histogram(document["changed"]["overlaps"]) if document["changed"] else (),
         "moved": _moved(document["moved"]),
         "drift": _drift(document["drift"]),

@@ -19,6 +19,7 @@ from uuid import uuid4
 from slipway import layout
 from slipway.errors import CorruptObject, ObjectMissing
 from slipway.manifest import SealedObject, fingerprint, verify
+from slipway.settings import cache_root
 from slipway.storage import LocalStore, ObjectStore
 from slipway.storage.files import explain_os_error, os_errors_explained, replacing
 from slipway.storage.keys import check_key
@@ -30,8 +31,7 @@ _LOCK = "lock"
 
 def default_cache() -> Path:
     """Where releases of remote stores are kept: SLIPWAY_CACHE, else slipway below the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("SLIPWAY_CACHE") or f"{base}/slipway").expanduser()
+    return cache_root()
 
 
 def folder_of(base: Path, store: ObjectStore) -> Path:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slipway.acknowledgement import Loaded, utc_now
+from slipway.connections import environment_secrets
 from slipway.errors import EncoderError, InputError
 from slipway.serving.loading import LoadedRelease
 from slipway.serving.metrics import ReleaseMetrics, Tally
@@ -121,7 +122,7 @@ def is_callers_own(error: Exception) -> bool:
 def _load(release: LoadedRelease) -> TextEncoder:
     from slipway.encoders import load_encoder
 
-    encoder = load_encoder(release.encoder, fingerprint=release.encoder_fingerprint)
+    encoder = load_encoder(release.encoder, fingerprint=release.encoder_fingerprint, secrets=environment_secrets)
     if encoder.fingerprint != release.encoder_fingerprint:
         raise EncoderError(
             f"release {release.release_id} was built by encoder {release.encoder.name} with fingerprint "

@@ -23,7 +23,6 @@ from slipway.signing import Trusted
 from slipway.storage.base import ObjectStore
 
 PARALLEL = 4  # objects fetched and verified at once
-_NEEDED = (artifact.INDEX, artifact.ROWS, artifact.DOCUMENTS, artifact.ENCODER, artifact.SMOKE)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -85,7 +84,7 @@ def _load(
 
 def _checked_facts(manifest: Manifest) -> dict[str, int]:
     """The search parameters, once all that is used of the manifest is known to be sound."""
-    for name in _NEEDED:
+    for name in artifact.needed([sealed.name for sealed in manifest.objects]):
         manifest.one(name)
     if written.FACT in manifest.facts:
         written.check_readable(manifest.facts[written.FACT])

@@ -20,6 +20,7 @@ from slipway.index.anatomy import check_ids, check_rows
 from slipway.index.build import read, set_parameters
 from slipway.index.live import findable, nearest
 from slipway.index.selection import Selection, nearest_selected
+from slipway.index.sharded import opened
 from slipway.serving.filters import Filters, Mask, Matching
 
 SNIPPET = 300  # characters
@@ -43,14 +44,12 @@ class Searcher:
     `documents`, `vectors` and `rows` are counts, of which rows count the tombstones too. Raises `CorruptObject` when
     the files do not belong together.
 
-    All three files stay mapped: most of the index (see `slipway.index.build.read`), and the whole of the others.
+    All files stay mapped: most of the index (see `slipway.index.build.read`), and the whole of the others. `index` is
+    a FAISS index, or `slipway.index.sharded.Shards` of several that are searched as one.
     """
 
     def __init__(self, files: Mapping[str, Path], parameters: Mapping[str, int]) -> None:
-        try:
-            self.index = read(files[artifact.INDEX], mapped=True)
-        except (RuntimeError, MemoryError) as error:
-            raise CorruptObject(f"{artifact.INDEX} cannot be read by FAISS: {str(error)[-200:]}") from error
+        self.index = opened(files, lambda path: read(path, mapped=True))
         self._rows = artifact.open_rows(files[artifact.ROWS])
         self._documents = artifact.open_arrow(files[artifact.DOCUMENTS], artifact.DOCUMENTS_SCHEMA)
         self.dimension = int(self.index.d)

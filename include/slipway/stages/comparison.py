@@ -165,7 +165,7 @@ class _Comparing:
         if self.same_encoder:
             described = self.run.collection.encoder  # of the same space, and on this machine
         try:
-            encoder = load_encoder(described, self.run.collection.embed.device, print_of)
+            encoder = load_encoder(described, self.run.collection.embed, print_of, self.run.secrets)
             if encoder.fingerprint != print_of:
                 raise EncoderError(f"encoder {described.name} is {encoder.fingerprint} on this machine now")
         except EncoderError as error:
@@ -198,9 +198,8 @@ class _Comparing:
         """What an index of the same vectors answers otherwise that was built once more."""
         files = fetch_files(self.run, self.candidate)
         parameters = self.evaluation.facts["parameters"]
-        encoder = load_encoder(
-            self.run.collection.encoder, self.run.collection.embed.device, self.candidate.facts["encoder"]
-        )
+        collection, print_of = self.run.collection, self.candidate.facts["encoder"]
+        encoder = load_encoder(collection.encoder, collection.embed, print_of, self.run.secrets)
         vectors = encoder.encode_queries([query.query for query in queries])
         opened = with_vectors(self.run, self.candidate, files, Searcher(files, parameters), self.folder)
         spec = Spec(**self.candidate.facts["spec"])

@@ -138,7 +138,7 @@ class _Watched:
         chunker = _chunker(self.run)
         made = [chunker.embedded_text(one.title, one.text, one.start, one.end) for one in drawn]
         stored = _vectors(self.run, self.now.encoder, hashes, f"{self.attempt}-fidelity")
-        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed.device)
+        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed, secrets=self.run.secrets)
         if encoder.fingerprint != self.now.encoder:
             raise EncoderError(
                 f"encoder {self.run.collection.encoder.name} has fingerprint {encoder.fingerprint}, the candidate was "

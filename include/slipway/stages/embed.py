@@ -4,30 +4,48 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from slipway import layout, vectors
-from slipway.encoders import Model, find_model, load_encoder
+from slipway.encoders import Model, find_model, load_encoder, recycling
 from slipway.encoders.base import TextEncoder
 from slipway.errors import EncoderError
 from slipway.groups import groups
 from slipway.manifest import Manifest, fetch
 from slipway.parts import read_batches
+from slipway.progress import within
 from slipway.run import Run
+from slipway.throughput import Throughput, together
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """What one shard did: chunks embedded now, chunks found embedded since the plan, tokens embedded now, seconds."""
+    """What one shard did: chunks embedded now, chunks found embedded since the plan, tokens embedded now, seconds.
+
+    Of the `seconds` the encoder was at work for `encoding_seconds`, and made `tokens_per_second` in them; the rest is
+    reading, loading it, and writing. These, `device` and `backend` are None when nothing was embedded.
+    """
 
     shard: int
     embedded: int
     resumed: int
     tokens: int
     seconds: float
+    encoding_seconds: float | None = None
+    tokens_per_second: float | None = None
+    device: str | None = None
+    backend: str | None = None
+
+    @property
+    def throughput(self) -> Throughput | None:
+        """The encoder's own, or None when nothing was embedded."""
+        if self.encoding_seconds is None or self.device is None:
+            return None
+        return Throughput(self.tokens, self.encoding_seconds, self.device, self.backend)
 
 
 def embed(run: Run, plan: Manifest, shard: int) -> Embedded:
@@ -43,18 +61,35 @@ def embed(run: Run, plan: Manifest, shard: int) -> Embedded:
             f"{plan.facts['encoder']}: the model changed during the run; start a new run"
         )
     path = fetch(run.store, plan.one(layout.shard_name(shard)), run.scratch)
-    total = next(entry["chunks"] for entry in plan.facts["shards"] if entry["shard"] == shard)
     elsewhere = _made_elsewhere(run, plan, path)
-    done = embedded = tokens = 0
+    total = next(entry["tokens"] for entry in plan.facts["shards"] if entry["shard"] == shard)
+    embedded = resumed = done = 0
+    made: list[Throughput] = []
     for group in groups(row for batch in read_batches([path]) for row in batch.to_pylist()):
         pending = [row for row in group if row["chunk_hash"] not in elsewhere]
         if pending and not vectors.find_part(run.store, model.fingerprint, _hashes(pending)):
-            embed_group(run, model, pending)
+            run.progress("embed", done, total, "tokens")  # before it, so that what was there has no part in the speed
+            made.append(embed_group(run, model, pending))
+            recycling.after_group()
             embedded += len(pending)
-            tokens += _tokens(pending)
-        done += len(group)
-        run.progress("embed", done, total, "chunks")
-    return Embedded(shard, embedded, done - embedded, tokens, round(time.monotonic() - started, 3))
+            resumed -= len(pending)
+        resumed += len(group)
+        done += _tokens(group)
+    run.progress("embed", done, total, "tokens")
+    seconds = round(time.monotonic() - started, 3)
+    took = together(made)
+    if took is None:
+        return Embedded(shard, embedded, resumed, 0, seconds)
+    speed = (took.seconds, took.tokens_per_second, took.device, took.backend)
+    return Embedded(shard, embedded, resumed, took.tokens, seconds, *speed)
+
+
+def shards(run: Run, plan: Manifest) -> Iterator[tuple[int, Run]]:
+    """The plan's shards for who embeds one after another: each with the run that tells how far the whole plan is."""
+    before, total = 0, plan.counts["tokens"]
+    for entry in plan.facts["shards"]:
+        yield entry["shard"], replace(run, progress=within(run.progress, before, total))
+        before += entry["tokens"]
 
 
 def _made_elsewhere(run: Run, plan: Manifest, shard: Path) -> set[str]:
@@ -68,14 +103,15 @@ def _made_elsewhere(run: Run, plan: Manifest, shard: Path) -> set[str]:
     return vectors.find_rows(run.store, plan.facts["encoder"], hashes, since, planned, run.scratch)
 
 
-def embed_group(run: Run, model: Model, group: list[dict[str, Any]]) -> None:
+def embed_group(run: Run, model: Model, group: list[dict[str, Any]]) -> Throughput:
     """Embed one group of rows (`chunk_hash`, `tokens`, `text`) and seal it as a part. Raises as `embed`."""
-    encoder = load_encoder(run.collection.encoder, run.collection.embed.device)
+    encoder = load_encoder(run.collection.encoder, run.collection.embed, secrets=run.secrets)
     began = time.monotonic()
     made = encoder.encode_documents([row["text"] for row in group])
-    took = {"tokens": _tokens(group), "seconds": round(time.monotonic() - began, 3), "device": encoder.device}
+    took = Throughput(_tokens(group), round(time.monotonic() - began, 3), encoder.device, encoder.backend)
     _check_space(encoder, made.shape[1:], model)
-    vectors.write_part(run.store, model.fingerprint, _hashes(group), made, run.scratch, took)
+    vectors.write_part(run.store, model.fingerprint, _hashes(group), made, run.scratch, took.facts())
+    return took
 
 
 def _hashes(group: list[dict[str, Any]]) -> list[str]:

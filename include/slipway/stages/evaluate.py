@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from slipway import layout
+from slipway.choosing import FACT
 from slipway.encoders import load_encoder
 from slipway.errors import EncoderError
+from slipway.evaluation.demands import demands
 from slipway.evaluation.gates import judge
 from slipway.evaluation.golden import GoldenQuery, GoldenSet, read_golden
 from slipway.evaluation.latency import latency
@@ -18,14 +21,15 @@ from slipway.evaluation.relevance import empty_result_rate, means_by_slice, must
 from slipway.evaluation.sweep import sweep
 from slipway.index import artifact
 from slipway.index.build import set_parameters
+from slipway.index.contract import aim
 from slipway.index.spec import Spec
-from slipway.index.tune import tune
+from slipway.index.tune import MIN_QUERIES, TARGET, tune
 from slipway.manifest import Draft, Manifest, find, fingerprint
 from slipway.run import Run
 from slipway.serving.searcher import Searcher
 from slipway.serving.smoke import smoke_queries
 
-VERSION = 4
+VERSION = 5
 PROBES = 20  # smoke queries
 
 
@@ -41,7 +45,9 @@ def evaluate(run: Run, candidate: Manifest) -> Manifest:
     """
     golden = read_golden(run.collection.golden.queries) if run.collection.golden else None
     search = run.collection.index.search.model_dump(mode="json")
-    print_of = fingerprint("evaluate", VERSION, candidate.digest, golden.sha256 if golden else None, search)
+    contract = run.collection.index.contract
+    asked = [search, *([contract.model_dump(mode="json")] if contract else [])]
+    print_of = fingerprint("evaluate", VERSION, candidate.digest, golden.sha256 if golden else None, *asked)
     sealed = find(run.store, layout.evaluation(print_of))
     if sealed and _was_slow(run, sealed):
         print_of = fingerprint(print_of, run.run_id)
@@ -60,8 +66,9 @@ def evaluate(run: Run, candidate: Manifest) -> Manifest:
 
 def _was_slow(run: Run, evaluation: Manifest) -> bool:
     """Whether a gate on latency fails with what was measured."""
-    gates = {name: gate for name, gate in run.collection.gates.items() if name.endswith("_ms")}
-    return not judge(gates, evaluation.facts["metrics"], None).passed
+    metrics = evaluation.facts["metrics"]
+    gates = demands(run.collection, metrics, upgrade=False)
+    return not judge({name: gates[name] for name in gates if name.endswith("_ms")}, metrics, None).passed
 
 
 class _Measuring:
@@ -72,30 +79,48 @@ class _Measuring:
         self.spec = Spec(**candidate.facts["spec"])
 
     def measure(self, golden: GoldenSet | None, draft: Draft) -> dict[str, Any]:
-        metrics: dict[str, float] = {
-            name: float(self.candidate.counts[name]) for name in ("documents", "vectors", "index_bytes")
-        }
+        metrics = self._sizes()
         facts: dict[str, Any] = {
             "golden": golden.sha256 if golden else None,
             "metrics": metrics,
             "candidate": self.candidate.place,
         }
-        asked = self.run.collection.index.search
         tuning, judging = (golden.part("tuning"), golden.part("judging")) if golden else ([], [])
         tuning_vectors = self._encode(tuning)
         _, truth = self.opened.exact(tuning_vectors)
-        parameters, reason = tune(
-            self.searcher.index, self.spec, asked, tuning_vectors, truth, search=self.searcher.nearest_rows
-        )
+        parameters, reason = self._parameters(tuning_vectors, truth)
         facts["parameters"], facts["parameters_reason"] = parameters, reason
         set_parameters(self.searcher.index, parameters)
         queries = self._encode(judging) if judging else self._sampled(200)
         if judging:
             facts |= self._judge(judging, queries, metrics, draft, parameters)
+        elif confirmed := self._confirmed():
+            metrics["recall_at_10"] = confirmed["recall_at_10"]
         metrics |= self._latency(queries)
         texts = [query.query for query in judging[:PROBES]] or None
         draft.add_json(artifact.SMOKE, smoke_queries(self.searcher, queries[:PROBES], texts))
         return facts
+
+    def _sizes(self) -> dict[str, float]:
+        counts, built = self.candidate.counts, self.candidate.facts.get("built")
+        sizes = {name: float(counts[name]) for name in ("documents", "vectors", "index_bytes")}
+        sizes["memory_bytes"] = sizes["index_bytes"]
+        return sizes | ({"build_minutes": round(built["seconds"] / 60, 6)} if built else {})
+
+    def _confirmed(self) -> Mapping[str, Any] | None:
+        """What the index stage measured for the contract on held-out queries; None where there is no contract."""
+        chosen: Mapping[str, Any] | None = self.candidate.facts.get(FACT)
+        return chosen["confirmed"] if chosen and self.run.collection.index.contract else None
+
+    def _parameters(self, queries: npt.NDArray[np.float32], truth: npt.NDArray[np.int64]) -> tuple[dict[str, int], str]:
+        """Tuned on the tuning queries; those of the contract's confirmation where there are too few to tune on."""
+        confirmed, contract = self._confirmed(), self.run.collection.index.contract
+        if confirmed and len(queries) < MIN_QUERIES:
+            reason = f"as the contract was confirmed with, by {confirmed['queries']} {confirmed['source']}"
+            return dict(confirmed["parameters"]), reason
+        target = aim(contract.recall_at_10, len(queries)) if contract else TARGET
+        asked, search = self.run.collection.index.search, self.searcher.nearest_rows
+        return tune(self.searcher.index, self.spec, asked, queries, truth, target=target, search=search)
 
     def _judge(
         self,
@@ -138,7 +163,7 @@ class _Measuring:
     def _encode(self, queries: list[GoldenQuery]) -> npt.NDArray[np.float32]:
         if not queries:
             return np.empty((0, self.searcher.dimension), dtype=np.float32)
-        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed.device)
+        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed, secrets=self.run.secrets)
         if encoder.fingerprint != self.candidate.facts["encoder"]:
             raise EncoderError(
                 f"encoder {self.run.collection.encoder.name} has fingerprint {encoder.fingerprint}, the candidate was "

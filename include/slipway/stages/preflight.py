@@ -13,6 +13,7 @@ from slipway.encoders import find_model
 from slipway.errors import InputError
 from slipway.evaluation.golden import read_golden
 from slipway.index.build import make
+from slipway.index.contract import check_possible
 from slipway.index.spec import resolve
 from slipway.pointer import read_serving
 from slipway.run import Run
@@ -25,6 +26,7 @@ def preflight(run: Run, allowed: Collection[str] = (), full: bool = False) -> St
 
     `allowed` names what a person allowed this run (checkpoint.ALLOWANCES); `full` has every source read in full, though
     the run builds on the newest checkpoint all the same. A retry checks anew and gets what the first attempt sealed.
+    An index contract that cannot be kept, by estimate for as many vectors as are live, is refused.
     Raises the error that names what to mend, and nothing is sealed then. Where the live release is of another vector
     space than the collection file names, the run follows the live release if it is known how they came to differ
     (slipway.agreement), and is refused otherwise; with "encoder_change" allowed it follows the file.
@@ -32,7 +34,9 @@ def preflight(run: Run, allowed: Collection[str] = (), full: bool = False) -> St
     _check_allowances(allowed)
     serving, _ = read_serving(run.store)
     followed = Followed({}, "") if "encoder_change" in allowed else agreement.follow(run)
-    encoder = _check_collection(checkpoint.with_settings(run, followed.settings))
+    wanted = checkpoint.with_settings(run, followed.settings)
+    encoder = _check_collection(wanted)
+    _check_contract(wanted)
     if followed.note:
         logger.warning("preflight: %s", followed.note)
     live = serving.live_release
@@ -53,6 +57,13 @@ def preflight(run: Run, allowed: Collection[str] = (), full: bool = False) -> St
 def _check_allowances(allowed: Collection[str]) -> None:
     if unknown := sorted(set(allowed) - set(ALLOWANCES)):
         raise InputError(f"a run cannot be allowed {', '.join(unknown)}; what can be allowed: {', '.join(ALLOWANCES)}")
+
+
+def _check_contract(run: Run) -> None:
+    """Raise `IndexRefused` for an index contract that no index of as many vectors as the live one's can keep."""
+    live = agreement.live_of(run)
+    if live is not None:
+        check_possible(live.manifest.counts["vectors"], run.collection.encoder.dimension, run.collection.index)
 
 
 def _check_collection(run: Run) -> str:

@@ -23,6 +23,7 @@ from slipway.errors import CorruptObject, ReconcileRefused
 from slipway.index import artifact, payload
 from slipway.index.anatomy import check_rows, inverted_file, lists
 from slipway.index.build import read, sampled
+from slipway.index.sharded import opened, pieces
 from slipway.index.stored import Stored, stored
 from slipway.manifest import MANIFEST, Manifest, fetch
 from slipway.parts import fetch_parts
@@ -73,27 +74,25 @@ def _reconcile(run: Run, snapshot: Manifest, chunks: Manifest, candidate: Manife
     files = {sealed.name: fetch(run.store, sealed, run.scratch) for sealed in candidate.objects}
     rows = artifact.open_arrow(files[artifact.ROWS], artifact.ROWS_SCHEMA)
     live = artifact.live_rows(rows)
-    index = _open_index(candidate, files[artifact.INDEX], live)
+    index = _open_index(candidate, files, live)
     with tables.duck(run.scratch) as session:
         _register(session, run, snapshot, chunks, files, rows)
         _compare_documents(session, candidate)
         _compare_passages(session, candidate)
         _compare_vectors(session, run, candidate)
-        _compare_ids(session, index, candidate)
+        _compare_ids(session, index, len(live), candidate)
         counts = {name: tables.number(session, f"SELECT count(*) FROM {name}") for name in ("documents", "chunks")}
     compared = _compare_codes(run, candidate, index, rows, np.flatnonzero(live))
     alive = int(live.sum())
     return Reconciled(**counts, vectors=alive, rows=len(live), tombstones=len(live) - alive, sampled=compared)
 
 
-def _open_index(candidate: Manifest, path: Path, live: npt.NDArray[np.bool_]) -> Any:
+def _open_index(candidate: Manifest, files: Mapping[str, Path], live: npt.NDArray[np.bool_]) -> Any:
     try:
-        index = read(path)
+        index = opened(files, read)
         check_rows(index, live)
     except CorruptObject as error:
         raise _refused(candidate, str(error)) from error
-    except (RuntimeError, MemoryError) as error:
-        raise _refused(candidate, f"{artifact.INDEX} cannot be read by FAISS: {str(error)[-200:]}") from error
     return index
 
 
@@ -150,12 +149,12 @@ def _compare_vectors(session: duckdb.DuckDBPyConnection, run: Run, candidate: Ma
     _none(session, candidate, f"chunks of the index have no vector of encoder {encoder}", missing)
 
 
-def _compare_ids(session: duckdb.DuckDBPyConnection, index: Any, candidate: Manifest) -> None:
+def _compare_ids(session: duckdb.DuckDBPyConnection, index: Any, rows: int, candidate: Manifest) -> None:
     """An inverted file holds exactly the live rows; everything else holds all rows by position, and was counted."""
-    ivf = inverted_file(index)
-    if ivf is None:
+    held = [(inverted_file(shard.index), shard.first) for shard in pieces(index, rows)]
+    if held[0][0] is None:
         return
-    found = np.concatenate([ids for _, ids in lists(ivf)] or [np.empty(0, np.int64)])
+    found = np.concatenate([np.empty(0, np.int64), *(ids + first for ivf, first in held for _, ids in lists(ivf))])
     session.register("ids_arrow", pa.table({"number": found}))
     session.execute("CREATE TABLE ids AS SELECT number FROM ids_arrow").fetchall()
     ours, theirs = "SELECT number AS name FROM ids", "SELECT number AS name FROM kept"
@@ -192,9 +191,11 @@ def _compare_codes(run: Run, candidate: Manifest, index: Any, rows: pa.Table, li
     hashes = rows["chunk_hash"].take(pa.array(chosen))
     path = run.scratch / f"reconcile-{secrets.token_hex(4)}.npy"
     given = np.ascontiguousarray(payload.collect(run.store, candidate.facts["encoder"], hashes, path, run.scratch))
-    for part in stored(index, chosen, given):
-        for group in groups:
-            _compare_sample(candidate, part, np.isin(chosen, group), chosen, hashes)
+    for shard in pieces(index, rows.num_rows):
+        own = (chosen >= shard.first) & (chosen < shard.first + shard.rows)
+        for part in stored(shard.index, chosen[own] - shard.first, given[own]) if own.any() else ():
+            for group in groups:
+                _compare_sample(candidate, part, np.isin(chosen[own], group), chosen[own], hashes.filter(pa.array(own)))
     return len(chosen)
 
 

@@ -200,7 +200,12 @@ def _rejected(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _vectors(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     names = {"chunks": "chunks", "embedded": "vectors embedded", "reused": "vectors reused", "vectors": "vectors"}
-    return [(label, count(result[name])) for name, label in names.items() if name in result]
+    rows = [(label, count(result[name])) for name, label in names.items() if name in result]
+    speed = mapping(result.get("embedding"))
+    if speed:
+        made_by = f"on {speed.get('device', NONE)} by {speed.get('backend', NONE)}"
+        rows.append(("speed of embedding", f"{count(speed.get('tokens_per_second'))} tokens/s a worker, {made_by}"))
+    return rows
 
 
 def _index(index: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -217,6 +222,9 @@ def _index(index: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("search parameters", ", ".join(f"{name} = {value}" for name, value in parameters.items())))
     if index.get("parameters_reason"):
         rows.append(("set because", str(index["parameters_reason"])))
+    if confirmed := mapping(mapping(index.get("contract")).get("confirmed")):
+        recall, p95 = confirmed.get("recall_at_10", NONE), confirmed.get("p95_ms", NONE)
+        rows.append(("contract", f"kept: recall@10 {recall}, p95 {p95} ms, {size(confirmed.get('memory_bytes'))}"))
     return rows
 
 

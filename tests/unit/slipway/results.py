@@ -93,6 +93,13 @@ def a_result(**other: Any) -> dict[str, Any]:
         "unchanged": 6500,
         "chunks": 9900,
         "embedded": 55,
+        "embedding": {
+            "tokens": 12_345,
+            "seconds": 2.3,
+            "tokens_per_second": 5_367.4,
+            "device": "cpu",
+            "backend": "openvino",
+        },
         "reused": 9821,
         "vectors": 9876,
         "index": {

@@ -121,6 +121,23 @@ def test_nothing_changed_when_nothing_was_embedded_and_the_candidate_was_live(
     assert result.assemble(run, steps)["nothing_changed"] is nothing
 
 
+def test_the_speed_of_embedding_is_that_of_all_shards(run: Run) -> None:
+    shards = [
+        Embedded(0, 5, 0, 1_000, 9.0, 2.0, 500.0, "cpu", "openvino"),
+        Embedded(1, 5, 0, 3_000, 9.0, 2.0, 1_500.0, "cpu", "openvino"),
+        Embedded(2, 0, 5, 0, 0.1),
+    ]
+    made = result.assemble(run, Steps(plan=a_plan(run), embedded=shards))
+    assert made["embedding"] == {
+        "tokens": 4_000,
+        "seconds": 4.0,
+        "tokens_per_second": 1_000.0,
+        "device": "cpu",
+        "backend": "openvino",
+    }
+    assert "embedding" not in result.assemble(run, Steps(plan=a_plan(run), embedded=shards[2:]))
+
+
 def test_a_comparison_with_the_live_release_is_told_with_its_intervals(run: Run) -> None:
     facts = COMPARED | {"by_slice": {}, "dropped": [], "gone": []}
     made = result.assemble(run, Steps(comparison=sealed(run, "comparisons/00ff", {"queries": 20}, **facts)))

@@ -37,6 +37,7 @@ def whole_result(**other: Any) -> dict[str, Any]:
         "chunks": 9876,
         "embedded": 55,
         "reused": 9821,
+        "embedding": {"tokens": 12_345, "tokens_per_second": 5_367.4, "device": "cpu", "backend": "openvino"},
         "vectors": 9876,
         "index": {
             "spec": "HNSW32,SQ8",

@@ -21,7 +21,8 @@ def test_a_result_shows_all_its_numbers():
         "Released", "r1", "It is live now.", "7,012", "469", "6,543", "near duplicate", "349", "9,821", "HNSW32,SQ8",
         "efSearch = 64", "0.987", "0.512", "1.23 ms", "misspelt", "api:pandas.Gone", "1 min 11 s", "1 min 13 s in all",
         "2026-11-21 02:15 UTC", "the cleaned text has fewer than",
-        "12,345", "1 h 20 min", "2,559 tokens/s", "median of the 3 newest vector parts",
+        "12,345", "1 h 20 min", "2,559 tokens/s", "5,367 tokens/s a worker, on cpu by openvino",
+        "median of the 3 newest vector parts",
         "changes only", "everything since 2026-01-30T02:15", "1,043", "Parquet files are read in full",
         "updated in place", "20260130T021500-0a1b2c3d", "no trigger fired", "tombstone share", "0.01235", "9,880",
         "Allowed: deletes", "All rows of every source were asked for.",
@@ -106,7 +107,7 @@ def test_a_trigger_that_fired_is_marked():
 
 
 def test_nothing_to_embed_has_no_estimate():
-    page = run_page(whole_result(plan=PLAN | {"to_embed": 0, "tokens": 0}))
+    page = run_page(whole_result(plan=PLAN | {"to_embed": 0, "tokens": 0}, embedding={}))
     assert "tokens/s" not in page
     assert "chunks to embed" in page
 

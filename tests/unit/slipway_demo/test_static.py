@@ -9,6 +9,7 @@ from slipway.config import Encoder
 from slipway.encoders import find_model, load_encoder
 from slipway.encoders.base import TextEncoder
 from slipway_demo.static import static_model
+from tests.support.encoders import STOCK
 
 TEXTS = ["How to join two tables on a key", "merge", "日本語 🚀", "word " * 300, "The quick brown fox.", "x"]
 
@@ -20,7 +21,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 
 @pytest.fixture(scope="module")
 def encoder(described: Encoder) -> TextEncoder:
-    return load_encoder(described, "cpu")
+    return load_encoder(described, STOCK)
 
 
 def test_vectors_are_of_unit_norm_and_of_the_dimension(encoder: TextEncoder) -> None:
@@ -41,7 +42,7 @@ def test_texts_that_share_words_are_near(encoder: TextEncoder) -> None:
 
 
 def test_max_tokens_cuts_a_text(described: Encoder) -> None:
-    short = load_encoder(described.model_copy(update={"max_tokens": 16}), "cpu")
+    short = load_encoder(described.model_copy(update={"max_tokens": 16}), STOCK)
     whole, cut, longer = short.encode_documents(["word " * 16, "word " * 16 + "zebra " * 50, "zebra " * 50])
     np.testing.assert_array_equal(whole, cut)
     assert abs(whole @ longer) < 0.9

@@ -123,3 +123,8 @@ def test_gates_are_marked() -> None:
         "gate        FAIL  slow",
         "gate        UNDECIDED  who knows",
     ]
+
+
+def test_the_speed_of_embedding_is_shown_with_what_made_it() -> None:
+    assert "speed       5,367 tokens/s by openvino\n" in show.result(a_result())
+    assert "tokens/s by" not in show.result({name: told for name, told in a_result().items() if name != "embedding"})

@@ -35,7 +35,7 @@ TEXTS = ["how to join", "an index by time"]
 class Probe:
     """An encoder whose vectors come from the texts' lengths; `change` spoils them."""
 
-    fingerprint, device, dimension = "f" * 16, "cpu", DIMENSION
+    fingerprint, device, dimension, backend = "f" * 16, "cpu", DIMENSION, "fake"
     calls = 0
 
     def __init__(self, change: Any = lambda vectors, calls: vectors) -> None:
@@ -56,7 +56,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def looked_at(run: Run, model: Probe, monkeypatch: pytest.MonkeyPatch) -> Outcome:
-    monkeypatch.setattr(encoder, "load_encoder", lambda _encoder, _device: model)
+    monkeypatch.setattr(encoder, "load_encoder", lambda *_, **__: model)
     return encoder.parity(run)
 
 

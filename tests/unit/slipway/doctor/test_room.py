@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from slipway.doctor import Status, room
-from slipway.doctor.machine import Memory, disk_left, memory_left, size
 from slipway.doctor.room import Need
 from slipway.index import artifact
+from slipway.machine import Memory, disk_left, memory_left, size
 from slipway.storage import LocalStore
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import DIMENSION, a_candidate, a_run, publish

@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SLIPWAY_SCRATCH", str(tmp_path / "scratch"))
     monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(parity, "load_encoder", lambda _encoder, _device: Probe())
+    monkeypatch.setattr(parity, "load_encoder", lambda *_, **__: Probe())
     pq.write_table(pa.table({"id": ["1"], "body": ["text"]}), tmp_path / "lake.parquet")
     collections = tmp_path / "collections"
     collections.mkdir()

@@ -189,3 +189,43 @@ def test_the_tokenizer_neither_cuts_nor_pads() -> None:
 
 def test_no_two_models_of_one_package_name_are_mixed() -> None:
     assert packaged_model().folder.parent.name == PACKAGE
+
+
+def test_vector_spaces_that_exist_keep_their_names() -> None:
+    """A new setting of encoders must not make a store's vectors those of another space."""
+    assert packaged_model().fingerprint == "0100be1f14974ba7"
+    described = minilm().model_dump(mode="json")
+    assert "precision" not in described and "service" not in described
+    assert Encoder.model_validate(described) == minilm()
+
+
+def test_eight_bits_are_a_space_of_their_own(folder: Path) -> None:
+    assert found(folder, precision="int8").fingerprint != found(folder).fingerprint
+    assert small(folder, precision="int8").model_dump()["precision"] == "int8"
+
+
+def served(folder: Path, **changes: Any) -> Model:
+    return found(folder, service={"url": "http://tei:8080/v1", "model": "minilm"} | changes)
+
+
+def test_a_service_shares_the_space_of_the_weights_that_are_here(folder: Path) -> None:
+    assert served(folder).fingerprint == found(folder).fingerprint
+    assert served(folder, url="http://other/v1", model="other").fingerprint == found(folder).fingerprint
+
+
+def test_a_service_needs_the_tokenizer_only(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+    made = served(folder)
+    assert not made.has_weights
+    assert served(folder, url="http://other/v1").fingerprint == made.fingerprint
+    assert served(folder, model="other").fingerprint != made.fingerprint
+    with pytest.raises(EncoderError, match=f"has no {WEIGHTS}"):
+        found(folder)
+    (folder / TOKENIZER).unlink()
+    with pytest.raises(EncoderError, match=f"has no {TOKENIZER}"):
+        served(folder)
+
+
+def test_bad_input_eight_bits_of_a_service(folder: Path) -> None:
+    with pytest.raises(ValueError, match="a service has its own"):
+        small(folder, precision="int8", service={"url": "http://tei/v1", "model": "m"})

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from slipway.config import Encoder
+from slipway.config.collection import Embed
 from slipway.encoders import load_encoder
 from slipway.errors import EncoderError
-from tests.support.encoders import loaded_minilm, minilm, packaged_model
+from tests.support.encoders import STOCK, loaded_minilm, minilm, packaged_model
 
 TEXTS = ["How to join two tables on a key", "merge", "日本語 🚀", "word " * 300, "The quick brown fox.", "x"]
 
@@ -48,7 +49,7 @@ def test_near_texts_are_near() -> None:
 
 def test_query_and_document_prompts_are_put_before() -> None:
     prompts = {"query": "find: ", "document": "passage: "}
-    prompted = load_encoder(minilm(prompts=prompts), "cpu")
+    prompted = load_encoder(minilm(prompts=prompts), STOCK)
     plain = loaded_minilm()
     texts = TEXTS[:2]
     for made, prefix in ((prompted.encode_queries(texts), "find: "), (prompted.encode_documents(texts), "passage: ")):
@@ -59,26 +60,26 @@ def test_query_and_document_prompts_are_put_before() -> None:
 
 def test_a_prompt_that_the_model_brings_along_is_not_used(tmp_path: Path) -> None:
     own = {"prompts": {"query": "something else entirely: "}, "default_prompt_name": "query"}
-    encoder = load_encoder(another(tmp_path / "model", {"config_sentence_transformers.json": own}), "cpu")
+    encoder = load_encoder(another(tmp_path / "model", {"config_sentence_transformers.json": own}), STOCK)
     np.testing.assert_allclose(encoder.encode_queries(TEXTS), loaded_minilm().encode_queries(TEXTS), atol=1e-5)
 
 
 def test_texts_are_read_up_to_the_configured_length(tmp_path: Path) -> None:
     long = "word " * 13 + "volcano " * 200  # 16 tokens: [CLS], 14 words, [SEP]
-    encoder = load_encoder(another(tmp_path / "model", max_tokens=16), "cpu")
+    encoder = load_encoder(another(tmp_path / "model", max_tokens=16), STOCK)
     np.testing.assert_allclose(
         encoder.encode_documents([long]), loaded_minilm().encode_documents(["word " * 13 + "volcano"]), atol=1e-5
     )
 
 
 def test_it_is_loaded_once_a_process() -> None:
-    assert load_encoder(minilm(name="mine"), "cpu") is load_encoder(minilm(name="mine"), "cpu")
+    assert load_encoder(minilm(name="mine"), STOCK) is load_encoder(minilm(name="mine"), STOCK)
     assert (loaded_minilm().device, loaded_minilm().fingerprint) == ("cpu", packaged_model().fingerprint)
 
 
 def test_bad_input_a_model_of_another_dimension() -> None:
     with pytest.raises(EncoderError, match=r"field dimension: got 300, but the model in .* of dimension 384"):
-        load_encoder(minilm(dimension=300), "cpu")
+        load_encoder(minilm(dimension=300), STOCK)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_bad_input_a_model_of_another_dimension() -> None:
 )
 def test_bad_input_a_model_that_cannot_be_loaded(tmp_path: Path, changed: dict[str, Any]) -> None:
     with pytest.raises(EncoderError, match=r"encoder minilm: .* cannot be loaded"):
-        load_encoder(another(tmp_path / "model", changed), "cpu")
+        load_encoder(another(tmp_path / "model", changed), STOCK)
 
 
 def test_bad_input_a_device_that_is_not_there() -> None:
@@ -100,4 +101,4 @@ def test_bad_input_a_device_that_is_not_there() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(EncoderError, match="cannot be loaded"):
-        load_encoder(minilm(), "cuda")
+        load_encoder(minilm(), Embed(device="cuda"))

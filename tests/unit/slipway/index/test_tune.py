@@ -8,7 +8,7 @@ from slipway.index import tune as module
 from slipway.index.build import build, set_parameters
 from slipway.index.exact import exact_neighbours, recall
 from slipway.index.spec import Spec
-from slipway.index.tune import MIN_QUERIES, tune
+from slipway.index.tune import CLOSE, MIN_QUERIES, tune
 from tests.support.releases import clustered_vectors, spec, unit_vectors
 
 VECTORS = clustered_vectors(3_000, 32)
@@ -18,7 +18,7 @@ NOTHING = SearchParameters()
 
 
 class Pretended:
-    """An index that finds more, the more it is allowed to visit: `shares` by the parameter's value."""
+    """An index that finds more, the more it is allowed to visit: `shares` by the least value that finds so much."""
 
     def __init__(self, shares: dict[int, float]) -> None:
         self.shares, self.value, self.searched = shares, 0, 0
@@ -26,7 +26,7 @@ class Pretended:
     def search(self, queries: Any, k: int) -> tuple[Any, Any]:
         self.searched += 1
         rows = TRUTH[:, :k].copy()
-        missed = round((1 - self.shares[self.value]) * rows.size)
+        missed = round((1 - max(share for least, share in self.shares.items() if least <= self.value)) * rows.size)
         rows.flat[:missed] = -1
         return rows.astype(np.float32), rows
 
@@ -42,8 +42,35 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> type[Pretended]:
 def test_the_cheapest_rung_that_finds_enough_is_taken(pretend: type[Pretended]) -> None:
     index = pretend({16: 0.9, 32: 0.98, 64: 0.993, 128: 1.0, 256: 1.0, 512: 1.0})
     parameters, reason = tune(index, spec("HNSW32"), NOTHING, QUERIES, TRUTH)
-    assert (parameters, index.value, index.searched) == ({"efSearch": 64}, 64, 3)
+    assert (parameters, index.value) == ({"efSearch": 64}, 64)
     assert reason == "smallest tried with recall@10 of 0.99 on 60 tuning queries (0.993)"
+
+
+@pytest.mark.parametrize("least", [16, 17, 33, 45, 64, 300, 512])
+def test_the_effort_is_known_within_an_eighth(pretend: type[Pretended], least: int) -> None:
+    index = pretend({0: 0.5, least: 1.0})
+    parameters, _ = tune(index, spec("HNSW32"), NOTHING, QUERIES, TRUTH)
+    assert least <= parameters["efSearch"] <= least * CLOSE + 1
+    assert index.searched <= 12
+
+
+def test_as_little_is_scored_again_as_finds_enough() -> None:
+    chosen = spec("IVF32,PQ16x4fs,RFlat")
+    index = build(VECTORS, chosen, 3_000, 40)
+    parameters, _ = tune(index, chosen, NOTHING, QUERIES, TRUTH, target=0.9)
+    assert recall(index.search(QUERIES, 10)[1], TRUTH, 10) >= 0.9
+    set_parameters(index, {**parameters, "k_factor_rf": max(1, int(parameters["k_factor_rf"] / CLOSE) - 1)})
+    assert recall(index.search(QUERIES, 10)[1], TRUTH, 10) < 0.9
+
+
+def test_more_is_scored_again_where_the_codes_are_coarse() -> None:
+    chosen = spec("IVF32,PQ2x4fs,RFlat")
+    index = build(VECTORS, chosen, 3_000, 40)
+    parameters, _ = tune(index, chosen, NOTHING, QUERIES, TRUTH)
+    assert parameters["k_factor_rf"] > 10
+    found = recall(index.search(QUERIES, 10)[1], TRUTH, 10)
+    set_parameters(index, {**parameters, "k_factor_rf": 10})
+    assert recall(index.search(QUERIES, 10)[1], TRUTH, 10) < found
 
 
 def test_when_none_finds_enough_the_best_is_taken(pretend: type[Pretended]) -> None:

@@ -30,7 +30,7 @@ class Nights:
         self.store, self.folder, self.count = MemoryStore(), folder, 0
         self.encoder = FakeEncoder(find_model(self.run().collection.encoder))
         for stage in (embed_stage, drift_stage):
-            monkeypatch.setattr(stage, "load_encoder", lambda described, device: self.encoder)
+            monkeypatch.setattr(stage, "load_encoder", lambda *_, **__: self.encoder)
 
     def run(self) -> Run:
         source = {"name": "api", "kind": "lake", "path": str(self.folder / "lake.parquet"), "id": "id"}

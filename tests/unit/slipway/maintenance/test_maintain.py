@@ -133,6 +133,27 @@ def test_comparisons_stay_as_long_as_what_they_compared(history: History) -> Non
     assert places(history.store, "comparisons") == [layout.comparison(f"{number:016d}") for number in (0, 2, 3)]
 
 
+def seal(store: ObjectStore, place: str) -> None:
+    draft = Draft(store, place, "test", "0" * 16)
+    draft.add_json("made.json", {"place": place})
+    draft.seal({})
+
+
+def test_shards_of_an_index_stay_whole_while_they_may_be_put_together_and_then_go(history: History) -> None:
+    history.night([1, 2])
+    begun, shards = layout.build("0" * 16), [layout.build_shard("0" * 16, number) for number in range(2)]
+    for place in (begun, *shards):
+        seal(history.store, place)
+    history.pass_days(3)
+    maintain(history.run())
+    for place in (begun, *shards):
+        assert_whole(history.store, place)
+    history.pass_days(12)
+    done = maintain(history.run())
+    assert by_kind(done)["builds"] == 2 * len((begun, *shards))
+    assert keys(history.store, layout.BUILDS) == []
+
+
 def test_of_drift_the_newest_records_stay_however_old_they_are(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -498,6 +519,8 @@ def aged(tmp_path: Path) -> CrashingStore:
     store.put("chunks/abcd/ffff/chunks-00000.parquet", b"killed")
     report_on(store, "night-002", "20260101T000000-refused")
     comparison_of(store, 2, "candidates/gone")
+    for place in (layout.build("abcd"), layout.build_shard("abcd", 0), layout.choice("abcd")):
+        seal(store, place)
     history.pass_days(30)
     history.night([4, 5])
     return store

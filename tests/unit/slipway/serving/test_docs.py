@@ -28,7 +28,7 @@ def test_every_snippet_runs(
     encoder = {"name": "none", "folder": "/model", "dimension": DIMENSION, "max_tokens": 256}
     released = publish(a_run(store, tmp_path / "scratch", encoder=encoder))
 
-    def load_encoder(encoder: Encoder, device: str = "auto", fingerprint: str | None = None) -> Any:
+    def load_encoder(encoder: Encoder, fingerprint: str | None = None, secrets: object = None) -> Any:
         described: Any = type("Described", (), {"fingerprint": "e" * 16, "encoder": encoder})
         return FakeEncoder(described)
 

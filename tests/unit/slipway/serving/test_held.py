@@ -34,7 +34,7 @@ class Machine:
         self.loaded: list[str] = []
         self.alive: weakref.WeakSet[TextEncoder] = weakref.WeakSet()
 
-    def load_encoder(self, encoder: Encoder, device: str = "auto", fingerprint: str | None = None) -> TextEncoder:
+    def load_encoder(self, encoder: Encoder, fingerprint: str | None = None, secrets: object = None) -> TextEncoder:
         if encoder.name not in self.names:
             raise EncoderError(f"encoder {encoder.name} is not on this machine")
         self.loaded.append(encoder.name)
@@ -161,11 +161,11 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The fingerprints of the models that were loaded from their folders."""
     found: list[str] = []
 
-    def load(model: Model, device: str) -> FakeEncoder:
+    def load(model: Model, *_: object) -> FakeEncoder:
         found.append(model.fingerprint)
         return FakeEncoder(model)
 
-    monkeypatch.setattr("slipway.encoders.sentence_transformers.SentenceTransformersEncoder", load)
+    monkeypatch.setattr("slipway.encoders.candidates.SentenceTransformersEncoder", load)
     product._load.cache_clear()
     yield found
     product._load.cache_clear()

@@ -211,7 +211,7 @@ def encoders(monkeypatch: pytest.MonkeyPatch) -> list[Encoder]:
     class Described(Model):
         fingerprint = "e" * 16  # type: ignore[assignment]
 
-    def load_encoder(encoder: Encoder, device: str = "auto", fingerprint: str | None = None) -> Any:
+    def load_encoder(encoder: Encoder, fingerprint: str | None = None, secrets: object = None) -> Any:
         loaded.append(encoder)
         return FakeEncoder(Described(encoder, Path("/model")))
 

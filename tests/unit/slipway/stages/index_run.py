@@ -57,7 +57,7 @@ def changed(run: Run, **fields: Any) -> Run:
 def use_fake_encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     """The encoder that evaluate loads, instead of a real one."""
     fake = FakeEncoder(find_model(run.collection.encoder))
-    monkeypatch.setattr(evaluate_stage, "load_encoder", lambda described, device: fake)
+    monkeypatch.setattr(evaluate_stage, "load_encoder", lambda *_, **__: fake)
     return fake
 
 

@@ -32,7 +32,7 @@ JUDGING = {"resamples": 1_000}
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    def load(described: Any, device: str, fingerprint: str | None = None) -> FakeEncoder:
+    def load(described: Any, *_: object, **__: object) -> FakeEncoder:
         return FakeEncoder(find_model(described))
 
     monkeypatch.setattr(evaluate_module, "latency", lambda search, queries: {"p50_ms": 1.0, "p95_ms": 2.0})

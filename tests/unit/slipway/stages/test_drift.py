@@ -55,7 +55,7 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture(autouse=True)
 def encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> Meaning:
     made = Meaning(FakeEncoder(find_model(run.collection.encoder)))
-    monkeypatch.setattr(module, "load_encoder", lambda described, device: made)
+    monkeypatch.setattr(module, "load_encoder", lambda *_, **__: made)
     monkeypatch.setattr(module, "identifier", lambda: lambda text: UNTOLD)
     return made
 
@@ -181,7 +181,7 @@ def test_vectors_of_another_encoder_are_not_compared(run: Run, build: Build, tmp
     store_vectors(moved, dict(zip(TEXTS, fake.vectors(TEXTS), strict=True)))
     snapshot = a_snapshot(moved, named)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "load_encoder", lambda described, device: fake)
+        patch.setattr(module, "load_encoder", lambda *_, **__: fake)
         made = observe(moved, snapshot, index(moved, chunks_of(moved, snapshot, named)), None)
     assert alarms(made) == set()
     assert (values(made)["mmd"], values(made)["centroid_shift"]) == (None, None)

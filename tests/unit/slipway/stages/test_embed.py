@@ -9,14 +9,14 @@ import pytest
 
 from slipway import groups as grouping
 from slipway import vectors
-from slipway.encoders import find_model
+from slipway.encoders import find_model, recycling
 from slipway.encoders.base import TextEncoder
 from slipway.errors import EncoderError, ObjectMissing
 from slipway.maintenance.compaction import Compaction
 from slipway.manifest import Manifest
 from slipway.run import Run
 from slipway.stages import embed as embed_stage
-from slipway.stages.embed import embed
+from slipway.stages.embed import embed, shards
 from slipway.stages.plan import plan
 from tests.support.encoders import FakeEncoder
 from tests.support.memory_store import MemoryStore
@@ -40,7 +40,7 @@ def encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
 
 
 def load_as(monkeypatch: pytest.MonkeyPatch, encoder: TextEncoder) -> None:
-    monkeypatch.setattr(embed_stage, "load_encoder", lambda described, device: encoder)
+    monkeypatch.setattr(embed_stage, "load_encoder", lambda *_, **__: encoder)
 
 
 def planned(run: Run) -> Manifest:
@@ -117,7 +117,7 @@ def test_a_finished_shard_loads_no_model(run: Run, encoder: FakeEncoder, monkeyp
     made = planned(run)
     embed(run, made, 0)
 
-    def refuse(*_: object) -> TextEncoder:
+    def refuse(*_: object, **__: object) -> TextEncoder:
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr(embed_stage, "load_encoder", refuse)
@@ -139,17 +139,48 @@ def test_a_group_ends_where_its_tokens_do(run: Run, encoder: FakeEncoder, monkey
 def test_shards_together_embed_every_chunk_once(run: Run, encoder: FakeEncoder) -> None:
     run = a_run(run.store, run.scratch.parent, embed={"shard_tokens": 1_000})
     made = planned(run)
-    shards = [entry["shard"] for entry in made.facts["shards"]]
-    assert len(shards) == 3
-    assert sum(embed(run, made, shard).embedded for shard in shards) == 20
+    numbers = [entry["shard"] for entry in made.facts["shards"]]
+    assert len(numbers) == 3
+    assert sum(embed(run, made, shard).embedded for shard in numbers) == 20
     assert stored(run).keys() == TOKENS.keys()
     assert planned(a_run(run.store, run.scratch.parent, "run-2")).counts["to_embed"] == 0
 
 
-def test_progress_counts_chunks(run: Run, encoder: FakeEncoder) -> None:
-    seen: list[tuple[str, int, int | None, str]] = []
-    embed(replace(run, progress=lambda *told: seen.append(told)), planned(run), 0)
-    assert seen == [("embed", done, 20, "chunks") for done in (6, 12, 18, 20)]
+Told = list[tuple[str, int, int | None, str]]
+
+
+def listening(run: Run) -> tuple[Run, Told]:
+    seen: Told = []
+    return replace(run, progress=lambda *told: seen.append(told)), seen
+
+
+def test_progress_counts_tokens(run: Run, encoder: FakeEncoder) -> None:
+    run, seen = listening(run)
+    embed(run, planned(run), 0)
+    counts = list(TOKENS.values())
+    assert seen == [("embed", sum(counts[:done]), sum(counts), "tokens") for done in (0, 6, 12, 18, 20)]
+
+
+def test_progress_begins_after_what_was_there(run: Run, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = planned(run)
+    load_as(monkeypatch, Fails(run, at_call=2))
+    with pytest.raises(Killed):
+        embed(run, made, 0)
+    load_as(monkeypatch, encoder)
+    run, seen = listening(run)
+    embed(run, made, 0)
+    counts = list(TOKENS.values())
+    assert [done for _, done, _, _ in seen] == [sum(counts[:done]) for done in (12, 18, 20)]
+
+
+def test_shards_that_one_process_embeds_have_one_progress(run: Run, encoder: FakeEncoder) -> None:
+    run, seen = listening(a_run(run.store, run.scratch.parent, embed={"shard_tokens": 1_000}))
+    made = planned(run)
+    for shard, told in shards(run, made):
+        embed(told, made, shard)
+    assert [done for _, done, _, _ in seen] == sorted(done for _, done, _, _ in seen)
+    assert {total for _, _, total, _ in seen} == {sum(TOKENS.values())}
+    assert seen[-1][1] == sum(TOKENS.values())
 
 
 def test_bad_input_a_model_that_changed_since_the_plan_is_refused(
@@ -268,8 +299,21 @@ def test_parts_that_were_merged_before_the_plan_are_not_read(run: Run, encoder: 
     assert not [key for method, key in store.calls if method in ("read", "download") and "compact-" in key]
 
 
-def test_every_part_tells_what_embedding_it_took(run: Run, encoder: FakeEncoder) -> None:
-    embed(run, planned(run), 0)
+def test_every_part_and_the_shard_tell_what_embedding_took(run: Run, encoder: FakeEncoder) -> None:
+    done = embed(run, planned(run), 0)
     parts = vectors.parts(run.store, find_model(run.collection.encoder).fingerprint)
-    assert sum(part.facts["tokens"] for part in parts) == sum(TOKENS.values())
-    assert all(part.facts["seconds"] >= 0 and part.facts["device"] == "cpu" for part in parts)
+    assert sum(part.facts["tokens"] for part in parts) == sum(TOKENS.values()) == done.tokens
+    assert all(part.facts["seconds"] >= 0 for part in parts)
+    assert {(part.facts["device"], part.facts["backend"]) for part in parts} == {("cpu", "fake")}
+    assert (done.device, done.backend) == ("cpu", "fake")
+    assert done.encoding_seconds == pytest.approx(sum(part.facts["seconds"] for part in parts), abs=0.01)
+    assert embed(run, planned(run), 0).throughput is None
+
+
+def test_the_processs_memory_is_looked_at_after_each_group(
+    run: Run, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(recycling, "after_group", lambda: seen.append(len(encoder.texts)))
+    embed(run, planned(run), 0)
+    assert seen == [1, 2, 3, 4]

@@ -131,7 +131,8 @@ def test_the_sweep_goes_up_the_ladder_and_leaves_the_chosen_rung_set(run: Run, t
 
 def test_without_golden_queries_sizes_and_times_are_measured_and_no_more(run: Run) -> None:
     evaluation = evaluate(run, index(run, embedded(run)))
-    assert set(evaluation.facts["metrics"]) == {"documents", "vectors", "index_bytes", "p50_ms", "p95_ms", "p99_ms"}
+    sizes = {"documents", "vectors", "index_bytes", "memory_bytes", "build_minutes"}
+    assert set(evaluation.facts["metrics"]) == {*sizes, "p50_ms", "p95_ms", "p99_ms"}
     assert evaluation.facts["golden"] is None
     assert len(read(run, evaluation, artifact.SMOKE)) == 20
 

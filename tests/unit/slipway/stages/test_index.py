@@ -84,7 +84,7 @@ def test_a_document_without_a_chunk_keeps_the_others_in_place(run: Run, encoder:
 def test_the_same_again_is_not_built_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     chunks = embedded(run)
     first = index(run, chunks)
-    monkeypatch.setattr(module, "train", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr(module.whole, "build", lambda *_: pytest.fail("built again"))
     assert index(run, chunks) == first
     assert index(changed(run, index={"search": {"ef_search": 7}}), chunks) == first
 

@@ -53,7 +53,7 @@ def give_vectors(run: Run, known: list[str]) -> None:
             vectors.write_part(run.store, encoder, known[half], made[half], run.scratch)
 
 
-def give_part(run: Run, name: str, tokens: int, seconds: float, device: str = "cpu") -> None:
+def give_part(run: Run, name: str, tokens: int, seconds: float, device: str = "cpu", **more: str) -> None:
     """Seal a vector part that says how fast it was made. Parts of a later name count as newer."""
     encoder = find_model(run.collection.encoder).fingerprint
     draft = Draft(run.store, vector_part(encoder, name), "vectors", name)
@@ -61,7 +61,7 @@ def give_part(run: Run, name: str, tokens: int, seconds: float, device: str = "c
     run.scratch.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"chunk_hash": pa.array([], pa.string())}), empty)
     draft.add_file(vectors.HASHES, empty)
-    draft.seal({"vectors": 0}, {"tokens": tokens, "seconds": seconds, "device": device})
+    draft.seal({"vectors": 0}, {"tokens": tokens, "seconds": seconds, "device": device} | more)
 
 
 class Clocked(FakeEncoder):
@@ -81,13 +81,13 @@ class Clocked(FakeEncoder):
 
 def use_clocked_encoder(run: Run, monkeypatch: pytest.MonkeyPatch, per_second: float = 1_000) -> Clocked:
     clocked = Clocked(run, per_second)
-    monkeypatch.setattr(estimate, "load_encoder", lambda described, device: clocked)
+    monkeypatch.setattr(estimate, "load_encoder", lambda *_, **__: clocked)
     monkeypatch.setattr(estimate, "time", clocked)
     return clocked
 
 
 def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*_: object) -> None:
+    def load(*_: object, **__: object) -> None:
         raise AssertionError("the encoder was loaded")
 
     monkeypatch.setattr(estimate, "load_encoder", load)
@@ -267,6 +267,32 @@ def test_devices_are_not_mixed(tmp_path: Path, device: str, speed: int, named: s
     assert (found.tokens_per_second, found.measured) == (speed, f"median of the {named}")
 
 
+@pytest.mark.parametrize(
+    ("backend", "speed", "named"),
+    [
+        ("auto", 500, "newest vector part, made on cpu by torch"),
+        ("openvino", 2_000, "2 newest vector parts, made on cpu by openvino"),
+        ("static", None, None),
+    ],
+)
+def test_backends_are_not_mixed(tmp_path: Path, backend: str, speed: int | None, named: str | None) -> None:
+    run = a_run(MemoryStore(), tmp_path)
+    give_part(run, "a", 10_000, 1.0)  # of a version that knew one backend only
+    give_part(run, "b", 10_000, 5.0, backend="openvino")
+    give_part(run, "c", 10_000, 5.0, backend="openvino")
+    give_part(run, "d", 10_000, 20.0, backend="torch")
+    found = estimate.recorded(vectors.parts(run.store, find_model(run.collection.encoder).fingerprint), "auto", backend)
+    assert (found and found.tokens_per_second) == speed
+    assert (found and found.measured) == (named and f"median of the {named}")
+
+
+def test_a_services_speed_counts_whatever_this_machine_is_set_to(tmp_path: Path) -> None:
+    run = a_run(MemoryStore(), tmp_path)
+    give_part(run, "a", 10_000, 1.0, "service", backend="service")
+    found = estimate.recorded(vectors.parts(run.store, find_model(run.collection.encoder).fingerprint), "cpu", "torch")
+    assert found == estimate.Speed(10_000.0, "median of the newest vector part, made on service")
+
+
 def test_little_is_not_worth_a_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = a_run(MemoryStore(), tmp_path)
     no_encoder(monkeypatch)
@@ -287,7 +313,7 @@ def test_much_is_measured_on_a_sample_after_a_warm_up(tmp_path: Path, monkeypatc
         assert len({*warm_up, *timed}) == estimate.WARM_UP_CHUNKS + estimate.PROBE_CHUNKS
         of_sample = [tokens[text.removeprefix("text ")] for text in timed]
         assert made["tokens_per_second"] == pytest.approx(sum(of_sample) / len(timed), rel=1e-3)
-        assert made["measured"] == "measured on 64 of the chunks, on cpu"
+        assert made["measured"] == "measured on 64 of the chunks, on cpu by fake"
         samples.append(encoder.texts)
     assert samples[0] == samples[1]
 

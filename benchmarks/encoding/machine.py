@@ -1,0 +1,36 @@
+"""The machine and the libraries that something was measured with, in words."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+TELLING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve")
+LIBRARIES = ("torch", "sentence-transformers", "transformers", "openvino", "tokenizers")
+
+
+def machine() -> str:
+    """Processor, cores, instruction sets and memory: "AMD EPYC, 2 cores (avx2), 23 GiB"."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8").splitlines() if told.is_file() else []
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
+    flags = set(facts.get("flags", facts.get("Features", "")).split())
+    sets = ", ".join(name for name in TELLING if name in flags) or "instruction sets not known"
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{name}, {os.cpu_count()} logical cores ({sets}), {memory:.0f} GiB, Python {platform.python_version()}"
+
+
+def libraries() -> str:
+    """The versions of what encodes: "torch 2.13.0, …"."""
+    found = []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)

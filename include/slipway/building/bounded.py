@@ -1,0 +1,107 @@
+"""The memory that building an index may take: estimated before anything is added, watched while it is.
+
+What counts is memory of the process's own. Vectors come from memory-mapped files in blocks, and the pages of such files
+are not counted: the system takes them back when it needs them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.config.collection import Index
+from slipway.errors import IndexRefused, MemoryExceeded
+from slipway.index.build import ADD_STEP
+from slipway.index.memory import estimate
+from slipway.index.spec import Spec
+from slipway.machine import memory_left, size
+
+SHARE = 0.9  # of what the machine has free, where nothing is configured: others live there too
+_BLOCKS = 16  # a block of vectors that is added may take this part of the budget at most
+_LEAST_STEP = 256  # vectors added at once, however small the budget is
+_BOUNDLESS = 1 << 62
+_FAST_SCAN = re.compile(r"PQ\d+x4fsr?")
+_STATUS = Path("/proc/self/status")
+
+_REMEDY = "give this worker more memory (or raise index.build_memory), set index.shards.vectors, or take a smaller spec"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bytes that building may take over the `held` ones that the process had when it began; `says` who set it."""
+
+    bytes: int
+    says: str
+    held: int
+
+    @classmethod
+    def of(cls, settings: Index) -> Budget:
+        """The budget of a collection's settings, from now on; boundless where neither it nor the machine sets one."""
+        held = own_memory() or 0
+        if settings.build_memory is not None:
+            return cls(int(settings.build_memory), "index.build_memory", held)
+        left = memory_left()
+        if left is None:
+            return cls(_BOUNDLESS, "no bound is known", held)
+        return cls(int(left.bytes * SHARE), f"{left.says} has {size(left.bytes)} free", held)
+
+    @property
+    def taken(self) -> int | None:
+        """Bytes taken since the budget began; None where the system does not tell."""
+        now = own_memory()
+        return None if now is None else max(0, now - self.held)
+
+    def check_estimate(self, spec: Spec, vectors: int, dimension: int, train_vectors: int) -> None:
+        """Raise `IndexRefused` when the index cannot be built within the budget."""
+        expected = estimate(spec, vectors, dimension, train_vectors).build_bytes
+        if expected > self.bytes:
+            raise IndexRefused(
+                f"building {spec.factory} of {vectors:,} vectors of dimension {dimension}, trained on at most "
+                f"{train_vectors:,}, would take about {size(expected)} of memory, and there are {size(self.bytes)} "
+                f"({self.says}). {_REMEDY[0].upper()}{_REMEDY[1:]}; or train on fewer (index.train_vectors)"
+            )
+
+    def check_merge(self, spec: Spec, vectors: int, dimension: int) -> None:
+        """Raise `IndexRefused` when shards that were filled cannot be merged within the budget.
+
+        The merged index is in memory then, and the lists of fast scan twice while they are packed.
+        """
+        expected = estimate(spec, vectors, dimension, 1).index_bytes * (2 if _FAST_SCAN.search(spec.factory) else 1)
+        if expected > self.bytes:
+            raise IndexRefused(
+                f"merging the shards of {spec.factory} with {vectors:,} vectors would take about {size(expected)} of "
+                f"memory, and there are {size(self.bytes)} ({self.says}). Set index.shards.release to apart, so that "
+                "they are served side by side; or give this worker more memory (or raise index.build_memory)"
+            )
+
+    def check(self, doing: str) -> None:
+        """Raise `MemoryExceeded` when more than the budget was taken."""
+        taken = self.taken
+        if taken is not None and taken > self.bytes:
+            raise MemoryExceeded(
+                f"{doing} has taken {size(taken)} of memory, and may take {size(self.bytes)} ({self.says}). {_REMEDY}"
+            )
+
+    def step(self, dimension: int) -> int:
+        """How many vectors to add at once."""
+        return max(_LEAST_STEP, min(ADD_STEP, self.bytes // (_BLOCKS * 4 * dimension)))
+
+    def watching(self, doing: str, told: Callable[[int], None]) -> Callable[[int], None]:
+        """`told`, and a look at the memory each time. Raises `MemoryExceeded`."""
+
+        def called(added: int) -> None:
+            told(added)
+            self.check(doing)
+
+        return called
+
+
+def own_memory(status: Path = _STATUS) -> int | None:
+    """Bytes of memory of this process that no file backs; None where the system does not tell (Linux does)."""
+    try:
+        lines = status.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:")), None)

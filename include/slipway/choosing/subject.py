@@ -1,0 +1,89 @@
+"""What an index is chosen for: the vectors of a run, the queries, and how time is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from slipway.config.collection import Contract
+from slipway.encoders import load_encoder
+from slipway.errors import EncoderError
+from slipway.evaluation.golden import GoldenQuery, GoldenSet, read_golden
+from slipway.evaluation.latency import latency
+from slipway.index.contract import Part, Queries, Settings, of_collection
+from slipway.index.tune import MIN_QUERIES
+from slipway.manifest import Manifest
+from slipway.run import Run
+
+DRAWN = 1_000  # of the collection's own vectors, where there are too few golden queries
+ROUNDS, SEARCHES = 3, 100  # of a measurement of p95
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """`vectors` of the `chunks`, (n, dimension) float32 and mapped, made by `encoder` (fingerprint).
+
+    `live` is the live release's manifest, None where nothing is released yet.
+    """
+
+    run: Run
+    chunks: Manifest
+    encoder: str
+    vectors: Vectors
+    live: Manifest | None
+    _queries: list[Queries] = field(default_factory=list)
+
+    @property
+    def contract(self) -> Contract:
+        """The collection's. There is one: who makes a subject has looked."""
+        contract = self.run.collection.index.contract
+        assert contract is not None
+        return contract
+
+    @property
+    def settings(self) -> Settings:
+        """What a search is done with."""
+        return Settings(self.run.collection.index, self.contract, p95)
+
+    @property
+    def golden(self) -> GoldenSet | None:
+        """The collection's golden queries. Raises `GoldenError`."""
+        return read_golden(self.run.collection.golden.queries) if self.run.collection.golden else None
+
+    def queries(self) -> Queries:
+        """Golden queries of either part, encoded once; vectors of the collection where either part has too few.
+
+        Raises `EncoderError` and `GoldenError`.
+        """
+        if not self._queries:
+            self._queries.append(self._asked())
+        return self._queries[0]
+
+    def _asked(self) -> Queries:
+        golden = self.golden
+        tuning, judging = (golden.part("tuning"), golden.part("judging")) if golden else ([], [])
+        if min(len(tuning), len(judging)) < MIN_QUERIES:
+            return of_collection(self.vectors, DRAWN, self.run.collection.index.seed)
+        return Queries(Part(self._encoded(tuning)), Part(self._encoded(judging)), "golden queries")
+
+    def _encoded(self, queries: list[GoldenQuery]) -> Vectors:
+        encoder = load_encoder(self.run.collection.encoder, self.run.collection.embed, secrets=self.run.secrets)
+        if encoder.fingerprint != self.encoder:
+            raise EncoderError(
+                f"encoder {self.run.collection.encoder.name} has fingerprint {encoder.fingerprint}, the vectors were "
+                f"made by {self.encoder}: the model changed during the run; start a new run"
+            )
+        return encoder.encode_queries([query.query for query in queries])
+
+
+def p95(search: Callable[[Vectors], object], queries: Vectors) -> float:
+    """Milliseconds of the 95th percentile of single searches on one thread: the least of some rounds.
+
+    What else the machine does makes a round slower, and none faster.
+    """
+    return min(latency(search, queries, SEARCHES)["p95_ms"] for _ in range(ROUNDS))

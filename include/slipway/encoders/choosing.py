@@ -1,0 +1,185 @@
+"""Which backend computes an encoder's vectors here: the fastest that is possible and makes the same vectors.
+
+It is found out once a machine, by building each candidate, comparing it with sentence-transformers on the probe texts,
+and timing it; later processes build what was chosen, and compare it again with the vectors that were remembered.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from slipway.encoders import parity, remembered
+from slipway.encoders.candidates import REFERENCE, Candidate, Wanted, Workbench
+from slipway.encoders.model import Model
+from slipway.encoders.service import ServiceEncoder
+from slipway.errors import EncoderError
+
+if TYPE_CHECKING:
+    from slipway.encoders.base import TextEncoder
+    from slipway.run import Secrets
+
+logger = logging.getLogger("slipway")
+
+_choices: WeakKeyDictionary[TextEncoder, Choice] = WeakKeyDictionary()
+
+_ROUNDS = 2
+_TIMED = [
+    f"Text {number} is as long as a passage of documentation often is; it says what a function takes, what it returns, "
+    f"and which of its {number + 2} arguments may be left out when the caller wants no more than the usual."
+    for number in range(48)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A backend, its least cosine to sentence-transformers on the probes, its speed, and what the others came to."""
+
+    backend: str
+    device: str
+    dtype: str
+    cosine: float
+    tokens_per_second: float | None = None
+    others: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        speed = f", {self.tokens_per_second:,.0f} tokens/s" if self.tokens_per_second else ""
+        others = "".join(f"; {name}: {came_to}" for name, came_to in self.others.items())
+        same = "the reference itself" if self._candidate == REFERENCE else f"cosine {self.cosine:.7f} to the reference"
+        return f"{self._candidate} on {self.device}{speed}, {same}{others}"
+
+    @property
+    def _candidate(self) -> Candidate:
+        return Candidate(self.backend, self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A loaded encoder, and why it is this one."""
+
+    encoder: TextEncoder
+    choice: Choice
+
+
+def choose(model: Model, wanted: Wanted) -> TextEncoder:
+    """The encoder, loaded. Raises `EncoderError` when nothing that is wanted is possible here."""
+    bench = Workbench(model, wanted)
+    if bench.candidates() == [REFERENCE]:  # there is nothing to find out
+        found = _built(bench, REFERENCE)
+    else:
+        found = _found_out(model, wanted)
+    logger.info("encoder %s: %s", model.encoder.name, found.choice)
+    _choices[found.encoder] = found.choice
+    return found.encoder
+
+
+def serve(model: Model, secrets: Secrets | None) -> TextEncoder:
+    """The encoder's service, compared with the model where its weights are here. Raises `EncoderError`."""
+    encoder = ServiceEncoder(model, secrets)
+    if not model.has_weights:
+        logger.warning(
+            "encoder %s: its service is taken at its word, as the model's weights are not here to compare it with",
+            model.encoder.name,
+        )
+        return encoder
+    expected = parity.reference(model, lambda: Workbench(model, Wanted()).reference)
+    cosine = parity.check(encoder, model, expected, parity.LEAST_SERVED)
+    _choices[encoder] = Choice(encoder.backend, encoder.device, "of its own", cosine)
+    logger.info("encoder %s: %s", model.encoder.name, _choices[encoder])
+    return encoder
+
+
+def choice_of(encoder: TextEncoder) -> Choice | None:
+    """Why `choose` gave this encoder; None for one that came from elsewhere."""
+    return _choices.get(encoder)
+
+
+def _found_out(model: Model, wanted: Wanted) -> Chosen:
+    path = remembered.place(model.fingerprint, f"choice-{_key(model, wanted)}.json")
+    found = _again(model, wanted, path)
+    if found is None:
+        with remembered.one_at_a_time(model.fingerprint):
+            found = _again(model, wanted, path)  # another process may have been first
+            if found is None:
+                found = _decide(model, wanted)
+                body = json.dumps(asdict(found.choice), indent=1).encode()
+                remembered.keep(path, lambda file: file.write(body))
+    return found
+
+
+def _key(model: Model, wanted: Wanted) -> str:
+    asked = [wanted.device, wanted.backend, wanted.dtype]
+    limits = [parity.LEAST, parity.LEAST_ASKED_FOR]
+    return remembered.key("choice", asked, limits, parity.probes(model), remembered.versions(), remembered.machine())
+
+
+def _again(model: Model, wanted: Wanted, path: Path) -> Chosen | None:
+    """What was chosen before, built and compared once more; None when there is nothing, or it does not do any more."""
+    try:
+        choice = Choice(**json.loads(path.read_bytes()))
+        bench, candidate = Workbench(model, wanted), Candidate(choice.backend, choice.dtype)
+        encoder = bench.build(candidate)
+        bench.check(candidate, encoder)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, EncoderError) as error:
+        logger.warning("encoder %s: what %s says is not taken: %s", model.encoder.name, path, error)
+        return None
+    return Chosen(encoder, choice)
+
+
+def _decide(model: Model, wanted: Wanted) -> Chosen:
+    bench = Workbench(model, wanted)
+    candidates = bench.candidates()
+    parity.reference(model, lambda: bench.reference)  # without it nothing can be compared, whatever is possible
+    built: dict[Candidate, Chosen] = {}
+    others: dict[str, str] = {}
+    errors: list[EncoderError] = []
+    for candidate in candidates:
+        if any(candidate.backend == one.backend for one in built) or (built and candidate == REFERENCE):
+            continue  # the same in wider numbers, or in batches that never are faster
+        try:
+            built[candidate] = _built(bench, candidate)
+        except EncoderError as error:
+            logger.warning("encoder %s: %s is not taken: %s", model.encoder.name, candidate, error)
+            others[str(candidate)] = str(error)
+            errors.append(error)
+    if not built:
+        raise _impossible(model, wanted, errors)
+    return _fastest(model, built, others)
+
+
+def _built(bench: Workbench, candidate: Candidate) -> Chosen:
+    encoder = bench.build(candidate)
+    cosine = bench.check(candidate, encoder)
+    return Chosen(encoder, Choice(candidate.backend, encoder.device, candidate.dtype, cosine))
+
+
+def _impossible(model: Model, wanted: Wanted, errors: list[EncoderError]) -> EncoderError:
+    if len(errors) == 1:
+        return errors[0]
+    reasons = "; ".join(str(error) for error in errors) or f"no backend has {wanted.dtype} on {wanted.device} for it"
+    return EncoderError(f"encoder {model.encoder.name}: backend {wanted.backend} cannot compute it here: {reasons}")
+
+
+def _fastest(model: Model, built: dict[Candidate, Chosen], others: dict[str, str]) -> Chosen:
+    """The fastest of what was built, timed round by round so that a busy moment hits all; one alone is not timed."""
+    if len(built) == 1:
+        only = next(iter(built.values()))
+        return Chosen(only.encoder, replace(only.choice, others=others))
+    tokens = sum(len(one) for one in model.tokenizer().encode_batch(_TIMED))
+    seconds = dict.fromkeys(built, float("inf"))
+    for _ in range(_ROUNDS):
+        for candidate, chosen in built.items():
+            began = time.perf_counter()
+            chosen.encoder.encode_documents(_TIMED)
+            seconds[candidate] = min(seconds[candidate], time.perf_counter() - began)
+    best = min(built, key=lambda candidate: seconds[candidate])
+    slower = {str(one): f"{tokens / seconds[one]:,.0f} tokens/s" for one in built if one != best}
+    choice = replace(built[best].choice, tokens_per_second=tokens / seconds[best], others=slower | others)
+    return Chosen(built[best].encoder, choice)

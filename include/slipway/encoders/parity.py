@@ -1,0 +1,143 @@
+"""Whether a backend makes the vectors that sentence-transformers makes, on texts that show where backends differ.
+
+Backends go wrong in pooling, truncation, prompts, casing, padding and precision. The probes make each of them visible;
+that they do is tested.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from zipfile import BadZipFile
+
+import numpy as np
+
+from slipway.encoders import remembered
+from slipway.encoders.model import Model
+from slipway.errors import EncoderError
+
+if TYPE_CHECKING:
+    from slipway.encoders.base import TextEncoder, Vectors
+
+logger = logging.getLogger("slipway")
+
+LEAST = 0.9999  # cosine; float32 in another order of summing keeps 0.9999999
+# A narrower type is taken by itself only where it keeps that too. Asked for by name it may be a little worse, as much
+# as `slipway doctor` lets stored vectors differ: bfloat16 has 8 bits of precision, float16 11.
+# Weights in 8 bits are a vector space of their own, but what is further off is not a coarser model but a broken one.
+LEAST_ASKED_FOR = {"float32": LEAST, "float16": 0.999, "bfloat16": 0.999, "int8": 0.98}
+LEAST_SERVED = 0.999  # services compute in half precision as a rule
+
+_LONG = "The index is built anew every night, judged against the one that serves, and released when it is better. "
+PROBES = (
+    "merge",
+    "x",
+    "A",
+    "",
+    " ",
+    "42",
+    "?!",
+    "How to join two tables on a key",
+    "HOW TO JOIN TWO TABLES ON A KEY",
+    "how do I undo the last commit without losing my changes",
+    "The quick brown fox jumps over the lazy dog.",
+    "  leading and trailing space  ",
+    "tabs\tand\nline\n\nbreaks",
+    "naïve café, Ærøskøbing, Straße, İstanbul",
+    "ﬁne ligatures and ｆｕｌｌ ｗｉｄｔｈ",
+    "日本語の文章を検索する",
+    "поиск по документам",
+    "البحث في الوثائق",
+    "🚀🔥 emoji 👩‍👩‍👧",
+    "e\u0301 composed or not: \u00e9",
+    "def merge(left, right, how='inner', on=None):\n    return MergeOperation(left, right, how, on).result()",
+    "SELECT id, title FROM papers WHERE year > 2020 ORDER BY cited DESC",
+    "https://example.org/a/very/long/path?with=parameters&and=more#fragment",
+    "Pneumonoultramicroscopicsilicovolcanoconiosis antidisestablishmentarianism",
+    "[CLS] special [SEP] tokens [PAD] in the text <s> </s> <pad>",
+    "0.0001 1e-9 3,141.59 -273.15 °C €100 50%",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    _LONG * 2,
+    _LONG * 5,
+    "volcano eruption " * 40 + _LONG * 3,
+)
+
+
+def probes(model: Model) -> tuple[str, ...]:
+    """The probe texts; the last two differ only beyond the model's length, where nothing is read, and before it."""
+    cut = model.encoder.max_tokens
+    return (*PROBES, "word " * cut + "volcano " * cut, "volcano " * (cut // 2) + "word " * cut)
+
+
+def reference(model: Model, make: Callable[[], TextEncoder]) -> Vectors:
+    """Vectors of the probes as documents, then as queries, by sentence-transformers in float32: (2 n, dimension).
+
+    Remembered for the model and the libraries' versions; `make` gives the encoder where they are not.
+    """
+    path = remembered.place(model.fingerprint, f"reference-{_key(model)}.npz")
+    found = _read(path, model)
+    if found is None:
+        made = found = _vectors(make(), model)
+        remembered.keep(path, lambda file: np.savez(file, vectors=made))
+    return found
+
+
+def is_remembered(model: Model) -> bool:
+    """Whether `reference` needs no encoder."""
+    return _read(remembered.place(model.fingerprint, f"reference-{_key(model)}.npz"), model) is not None
+
+
+def least_cosine(encoder: TextEncoder, model: Model, expected: Vectors) -> float:
+    """The smallest cosine of the encoder's vectors of the probes with the reference's; -1 for vectors unlike them.
+
+    Vectors of no length, which static models make of empty texts, are equal to each other.
+    """
+    made = _vectors(encoder, model)
+    if made.shape != expected.shape or not np.isfinite(made).all():
+        return -1.0
+    lengths = np.linalg.norm(made, axis=1), np.linalg.norm(expected, axis=1)
+    empty = (lengths[0] < 1e-6) & (lengths[1] < 1e-6)
+    cosines = np.sum(made * expected, axis=1) / np.maximum(lengths[0] * lengths[1], 1e-12)
+    return float(np.min(np.where(empty, 1.0, cosines)))
+
+
+def check(encoder: TextEncoder, model: Model, expected: Vectors, least: float) -> float:
+    """The smallest cosine on the probes. Raises `EncoderError` when it is below `least`."""
+    cosine = least_cosine(encoder, model, expected)
+    if cosine < least:
+        raise EncoderError(
+            f"encoder {model.encoder.name}: {encoder.backend} on {encoder.device} would change the vector space "
+            f"silently: cosine {cosine:.5f} to sentence-transformers on a probe text, the least allowed is {least}; "
+            f"take another backend or dtype (embed.backend, embed.dtype), or report the model that shows it"
+        )
+    return cosine
+
+
+def _vectors(encoder: TextEncoder, model: Model) -> Vectors:
+    texts = probes(model)
+    documents = encoder.encode_documents(texts)
+    prompts = model.encoder.prompts
+    queries = documents if prompts.query == prompts.document else encoder.encode_queries(texts)
+    return np.concatenate([documents, queries])
+
+
+def _key(model: Model) -> str:
+    return remembered.key("reference", probes(model), remembered.versions())
+
+
+def _read(path: Path, model: Model) -> Vectors | None:
+    """The vectors kept there; None where there are none, or nothing that can be used."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            found = kept["vectors"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        logger.warning("%s cannot be read (%s); it is made anew", path, error)
+        return None
+    if found.shape != (2 * len(probes(model)), model.encoder.dimension) or found.dtype != np.float32:
+        logger.warning("%s holds something else than probe vectors; it is made anew", path)
+        return None
+    return cast("Vectors", found)

@@ -1,0 +1,117 @@
+"""One request to an embedding service: paced, tried again while that may help, and its answer checked."""
+
+from __future__ import annotations
+
+import logging
+import random
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import httpx
+
+from slipway.config.encoder import Service
+from slipway.encoders.service import answers
+from slipway.encoders.service.pacing import LONGEST_WISH_S, Clock, Pacer, Rate, WallClock, pause, wish
+from slipway.errors import EncoderError, ServiceDenied, ServiceUnreachable
+
+if TYPE_CHECKING:
+    from slipway.encoders.base import Vectors
+
+_log = logging.getLogger("slipway.encoders.service")
+# 424 is text-embeddings-inference's "the model failed", 529 "overloaded" at some hosts
+_PASSING = {408, 424, 425, 429, 500, 502, 503, 504, 529}
+_TOO_MUCH = {400, 413, 422}  # what services say of a request that is too large; of a wrong one as well
+
+
+class TooMuch(Exception):
+    """The service refused several texts in a way that may mean that they were too many: the caller sends fewer."""
+
+
+class Client:
+    """Asks one service for embeddings. Threads may share it. `used_tokens` is what the service counted so far.
+
+    `key` is sent as a bearer token, and stands in no message. `drawn` draws the pauses.
+    """
+
+    def __init__(
+        self, service: Service, dimension: int, key: str | None, clock: Clock | None = None, seed: int | None = None
+    ) -> None:
+        self.used_tokens = self.requests = 0
+        self._service, self._dimension, self._key = service, dimension, key
+        self._url = f"{service.url.rstrip('/')}/embeddings"
+        self._clock = clock or WallClock()
+        self._pacer = Pacer(Rate(service.requests_per_minute), Rate(service.tokens_per_minute), self._clock)
+        self._drawn, self._lock = random.Random(seed), Lock()  # noqa: S311  # jitter
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        limits = httpx.Limits(max_connections=service.requests, max_keepalive_connections=service.requests)
+        self._http = httpx.Client(timeout=service.timeout_seconds, headers=headers, limits=limits)
+
+    def embed(self, texts: list[str], tokens: int, stop: Event) -> Vectors:
+        """Vectors of the texts, (n, dimension) float32 of unit norm. `tokens` is what they count for in the rates.
+
+        Raises `ServiceDenied`, `ServiceUnreachable` after the configured attempts, `EncoderError` for an answer that is
+        not sound, and `TooMuch`. Once `stop` is set nothing is sent.
+        """
+        asked = {"model": self._service.model, "input": texts, "encoding_format": "base64"}
+        attempts = self._service.attempts
+        for attempt in range(attempts):
+            self._pacer.admit(tokens, stop)
+            if stop.is_set():
+                break
+            failure, wanted = self._failure_or_answer(asked, len(texts))
+            if not isinstance(failure, str):
+                return failure
+            if wanted > LONGEST_WISH_S:
+                raise ServiceUnreachable(f"{self._url}: {failure}; it wants no request for {wanted:,.0f} s")
+            self._pacer.quieten(wanted)
+            if attempt + 1 < attempts:
+                with self._lock:
+                    seconds = wanted + pause(attempt, self._drawn)
+                _log.warning("%s: %s; next attempt in %.1f s", self._url, failure, seconds)
+                self._clock.wait(seconds, stop)
+        if stop.is_set():
+            raise ServiceUnreachable(f"{self._url}: given up, as another request failed")
+        raise ServiceUnreachable(
+            f"{self._url}: {failure}, in the last of {attempts} attempts; see whether the service is up and how much "
+            f"it allows (encoder.service: requests, requests_per_minute, tokens_per_minute). Finished work is kept"
+        )
+
+    def _failure_or_answer(self, asked: dict[str, Any], texts: int) -> tuple[str | Vectors, float]:
+        """The vectors; or what went wrong and may pass, and the seconds that the service wants to be left alone."""
+        try:
+            response = self._http.post(self._url, json=asked)
+        except httpx.TransportError as error:
+            return f"no answer ({type(error).__name__}: {error})", 0.0
+        if response.status_code in _PASSING:
+            told = answers.message(response, self._key)
+            return f"status {response.status_code}: {told}", wish(response.headers.get("Retry-After"))
+        if response.status_code != httpx.codes.OK:
+            self._refuse(response, texts)
+        return self._vectors(response, texts), 0.0
+
+    def _refuse(self, response: httpx.Response, texts: int) -> NoReturn:
+        status = response.status_code
+        if status in _TOO_MUCH and texts > 1:
+            raise TooMuch
+        advice = {
+            401: "look at the key: the password of the connection in encoder.service.connection",
+            403: "look at what the key is allowed",
+            404: "look at encoder.service.url, to which /embeddings is added, and at the model's name there",
+            413: "a single text is too large for it: lower the encoder's max_tokens",
+        }.get(status, "look at encoder.service and at the service's own log")
+        raise ServiceDenied(f"{self._url}: status {status}: {answers.message(response, self._key)}; {advice}")
+
+    def _vectors(self, response: httpx.Response, texts: int) -> Vectors:
+        try:
+            answer = response.json()
+        except ValueError as error:
+            raise EncoderError(f"{self._url}: the answer is not JSON; look at encoder.service.url") from error
+        try:
+            made = answers.vectors(answer, texts, self._dimension)
+        except EncoderError as error:
+            raise EncoderError(f"{self._url}: {error}") from error
+        with self._lock:
+            self.requests += 1
+            self.used_tokens += answers.used_tokens(answer)
+        return made

@@ -1,0 +1,17 @@
+"""The index contract: candidates tried on a sample, what each of them gives, and the cheapest that keeps every clause.
+
+`search` tries; `confirm` measures an index of all vectors on queries that nothing was tuned on. Cheapest means the
+least bytes in a reader's memory; of those within a tenth of the least, the one with the lowest p95.
+"""
+
+from slipway.index.contract.confirming import Confirmed, Made, confirm
+from slipway.index.contract.queries import Part, Queries, of_collection
+from slipway.index.contract.refusal import wording
+from slipway.index.contract.searching import Found, check_possible, search
+from slipway.index.contract.trial import Settings
+from slipway.index.contract.tried import Tried, aim
+
+__all__ = [
+    "Confirmed", "Found", "Made", "Part", "Queries", "Settings", "Tried", "aim", "check_possible", "confirm",
+    "of_collection", "search", "wording",
+]  # fmt: skip

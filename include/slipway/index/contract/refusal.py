@@ -1,0 +1,65 @@
+"""Which clause of a contract cannot be kept, and what would be possible, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+from slipway.config.collection import Contract
+from slipway.index.contract.tried import HEADROOM, Tried, breaks, mib
+
+
+def refusal(tried: Sequence[Tried], contract: Contract, unconfirmed: Collection[str] = ()) -> str:
+    """The message of an `IndexRefused`: the contract, and by clause the nearest that keeps all the others."""
+    measured = [one for one in tried if one.measured_on]
+    asked = wording(contract)
+    begins = f"no index keeps the contract {asked}"
+    if unconfirmed:
+        begins += f" ({', '.join(sorted(unconfirmed))} kept it in trials and not on the whole collection)"
+    if not measured:
+        smallest = min(tried, key=lambda one: one.memory_bytes, default=None)
+        least = f": the smallest, {smallest.spec}, takes about {mib(smallest.memory_bytes)}" if smallest else ""
+        return f"{begins}{least}; give up some of it in index.contract"
+    possible = list(_possible(measured, contract)) or [_nearest(measured, contract)]
+    return f"{begins}. Possible: {'; or '.join(possible)}. Change index.contract to what is possible"
+
+
+def wording(contract: Contract) -> str:
+    """A contract's clauses in a row."""
+    clauses = [f"recall_at_10 {contract.recall_at_10:g}"]
+    if contract.p95_ms is not None:
+        clauses.append(f"p95_ms {contract.p95_ms:g}")
+    if contract.memory is not None:
+        clauses.append(f"memory {mib(contract.memory)}")
+    if contract.build_minutes is not None:
+        clauses.append(f"build_minutes {contract.build_minutes:g}")
+    return ", ".join(clauses)
+
+
+def _possible(measured: Sequence[Tried], contract: Contract) -> Iterator[str]:
+    """By clause: what it would have to be, where that alone is broken."""
+    best: dict[str, tuple[Callable[[Tried], float], str]] = {
+        "recall_at_10": (lambda one: -(one.recall_at_10 or 0), "recall_at_10 of {recall:.3f} within the other clauses"),
+        "p95_ms": (lambda one: one.p95_ms or 0, "p95_ms of {p95:.3g} with the other clauses kept"),
+        "memory": (lambda one: one.memory_bytes, "memory of {memory} with the other clauses kept"),
+        "build_minutes": (lambda one: one.build_seconds or 0, "build_minutes of {minutes:.3g} with the others kept"),
+    }
+    for clause, (cost, sentence) in best.items():
+        alone = [one for one in measured if set(breaks(one, contract)) == {clause}]
+        if alone:
+            yield _told(min(alone, key=cost), sentence)
+
+
+def _nearest(measured: Sequence[Tried], contract: Contract) -> str:
+    """What breaks fewest clauses, and of these finds most."""
+    one = min(measured, key=lambda one: (len(breaks(one, contract)), -(one.recall_at_10 or 0)))
+    return _told(one, "recall_at_10 of {recall:.3f}, p95_ms of {p95:.3g}, memory of {memory}")
+
+
+def _told(one: Tried, sentence: str) -> str:
+    numbers = {
+        "recall": one.recall_at_10 or 0,
+        "p95": (one.p95_ms or 0) / HEADROOM,
+        "memory": mib(one.memory_bytes),
+        "minutes": (one.build_seconds or 0) / 60,
+    }
+    return f"{sentence.format(**numbers)} ({one.spec}, {mib(one.memory_bytes)}, recall@10 {one.recall_at_10:.3f})"

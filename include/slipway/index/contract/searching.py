@@ -1,0 +1,140 @@
+"""Trying candidates from cheap to dear, until one keeps the contract and nothing that is left could be cheaper."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from slipway.config.collection import Index
+from slipway.errors import IndexRefused
+from slipway.index.contract.candidates import Candidate, candidates
+from slipway.index.contract.queries import Queries, Vectors
+from slipway.index.contract.refusal import refusal
+from slipway.index.contract.trial import Sample, Settings, expected_bytes, not_tried, spec_for, try_out
+from slipway.index.contract.tried import TIE, Tried, by_cost, mib, with_front
+from slipway.index.tune import MIN_QUERIES
+
+logger = logging.getLogger("slipway")
+
+SAMPLE = 50_000  # vectors that candidates are tried on, at most
+SPARE = 2  # dearer candidates that keep the contract too, in case the cheapest is not confirmed
+BEYOND = 4  # candidates over the memory that are tried to say what would be possible
+SECONDS = 1_200  # of trying; what is not tried by then is left out
+
+__all__ = ["Found", "Settings", "check_possible", "search"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was tried, and those of it that keep the contract, the cheapest first (at least one)."""
+
+    order: list[Tried]
+    tried: list[Tried]
+    seconds: float
+
+
+def search(
+    vectors: Vectors, queries: Queries, settings: Settings, without: Collection[str] = (), sample: int = SAMPLE
+) -> Found:
+    """The candidates that keep the contract for these vectors, (n, dimension) float32, which may be memory-mapped.
+
+    `without` names specs that are not tried, as they were not confirmed. Raises `IndexRefused` that says which clause
+    cannot be kept and what would be possible.
+    """
+    trials = _Trials(vectors, settings, Sample.draw(vectors, queries, sample, settings.index))
+    ordered = trials.ordered([one for one in trials.all() if trials.name(one) not in without])
+    within = [one for one in ordered if trials.fits(one)]
+    for candidate in within:
+        trials.take(candidate)
+    beyond = [one for one in ordered if not trials.fits(one)]
+    for number, candidate in enumerate(beyond):
+        trials.take_beyond(candidate, number)
+    tried = with_front(trials.tried)
+    order = by_cost([one for one in tried if one.kept])
+    if not order:
+        raise IndexRefused(refusal(tried, settings.contract, without))
+    return Found(order, tried, round(trials.seconds, 3))
+
+
+def check_possible(vectors: int, dimension: int, index: Index) -> None:
+    """Raise `IndexRefused` when no candidate for so many vectors can keep the memory, by estimate: nothing is built."""
+    limit = index.contract.memory if index.contract else None
+    if limit is None:
+        return
+    sizes = {
+        spec_for(one, vectors, index).factory: expected_bytes(one, vectors, dimension, index)
+        for one in candidates(vectors, dimension, index.train_vectors)
+    }
+    smallest = min(sizes, key=lambda name: sizes[name])
+    if sizes[smallest] > limit:
+        raise IndexRefused(
+            f"index.contract: memory {mib(limit)} cannot be kept by any index of {vectors:,} vectors of dimension "
+            f"{dimension}: the smallest, {smallest}, takes about {mib(sizes[smallest])}, whatever it finds; allow more "
+            "memory"
+        )
+
+
+class _Trials:
+    """One search: what was tried so far, and what is left out."""
+
+    def __init__(self, vectors: Vectors, settings: Settings, sample: Sample) -> None:
+        self.settings, self.sample, self.tried = settings, sample, list[Tried]()
+        self.total, self.dimension = sample.total, vectors.shape[1]
+        self.started = settings.clock()
+
+    @property
+    def seconds(self) -> float:
+        return self.settings.clock() - self.started
+
+    @property
+    def kept(self) -> list[Tried]:
+        return [one for one in self.tried if one.kept]
+
+    def all(self) -> list[Candidate]:
+        """Candidates that the sample can train; only exact search where there are too few queries to measure by."""
+        if len(self.sample.tuning) < MIN_QUERIES:
+            return [Candidate("Flat")]
+        return candidates(len(self.sample.vectors), self.dimension, self.settings.index.train_vectors)
+
+    def name(self, candidate: Candidate) -> str:
+        return spec_for(candidate, self.total, self.settings.index).factory
+
+    def size(self, candidate: Candidate) -> int:
+        return expected_bytes(candidate, self.total, self.dimension, self.settings.index)
+
+    def ordered(self, several: list[Candidate]) -> list[Candidate]:
+        return sorted(several, key=lambda one: (self.size(one), one.template))
+
+    def fits(self, candidate: Candidate) -> bool:
+        limit = self.settings.contract.memory
+        return limit is None or self.size(candidate) <= limit
+
+    def take(self, candidate: Candidate) -> None:
+        """Try it, unless it could only be dearer than what keeps the contract already."""
+        kept = by_cost(self.kept)
+        if len(kept) > SPARE and self.size(candidate) > kept[0].memory_bytes * TIE:
+            self._leave(candidate, f"not tried: it takes more memory than {kept[0].spec}, which keeps every clause")
+        elif self.seconds > SECONDS and self.tried:
+            self._leave(candidate, f"not tried: {SECONDS / 60:g} minutes of trying were over")
+        else:
+            self._try(candidate)
+
+    def take_beyond(self, candidate: Candidate, number: int) -> None:
+        """Of those over the memory, try some only where nothing keeps the contract."""
+        reached = any(one.measured_on and one.why.startswith("it takes") for one in self.tried)
+        if self.kept or reached or number >= BEYOND or self.seconds > SECONDS:
+            self._leave(candidate, "not tried: it is estimated to take more memory than the contract allows")
+        else:
+            self._try(candidate)
+
+    def _try(self, candidate: Candidate) -> None:
+        for one in try_out(candidate, self.sample, self.settings):
+            self.tried.append(one)
+            logger.info(
+                "index contract: %s: recall@10 %.3f, p95 %.3g ms, %s, built in %.3g s: %s",
+                *(one.spec, one.recall_at_10, one.p95_ms, mib(one.memory_bytes), one.build_seconds, one.why),
+            )
+
+    def _leave(self, candidate: Candidate, why: str) -> None:
+        self.tried.append(not_tried(candidate, self.total, self.dimension, self.settings, why))

@@ -1,0 +1,299 @@
+"""An index contract through the stages: what is chosen, sealed, confirmed, taken over, refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway import choosing, layout
+from slipway.choosing import FACT, Choice, choice, keeping, subject
+from slipway.cli import fronts
+from slipway.errors import IndexRefused, InputError
+from slipway.evaluation.demands import demands
+from slipway.evaluation.gates import judge
+from slipway.index.contract import confirming, searching
+from slipway.index.contract.candidates import Candidate
+from slipway.manifest import Manifest, load
+from slipway.run import Run
+from slipway.stages import evaluate as evaluate_stage
+from slipway.stages import index as index_stage
+from slipway.stages.evaluate import evaluate
+from slipway.stages.index import index
+from tests.support.encoders import FakeEncoder
+from tests.support.memory_store import MemoryStore
+from tests.unit.slipway.stages.index_run import a_run, changed, embedded, go_live, use_fake_encoder
+
+TEXTS = [f"passage number {number}" for number in range(320)]
+CONTRACT = {"recall_at_10": 0.9, "p95_ms": 10, "memory": "1MiB", "build_minutes": 5}
+P95 = subject.p95
+PATIENT = {"tombstone_share": 0.9, "recall_loss": 1, "imbalance": 1e9, "error_growth": 1e9}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    made = a_run(MemoryStore(), tmp_path)
+    return changed(made, index={"contract": CONTRACT, "update": PATIENT})
+
+
+@pytest.fixture(autouse=True)
+def encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
+    monkeypatch.setattr(evaluate_stage, "latency", lambda *_: {"p50_ms": 1.0, "p95_ms": 1.0, "p99_ms": 1.0})
+    monkeypatch.setattr(subject, "p95", lambda search, queries: 1.0)
+    fake = use_fake_encoder(run, monkeypatch)
+    monkeypatch.setattr(subject, "load_encoder", lambda *_, **__: fake)
+    return fake
+
+
+@pytest.fixture
+def searches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many vectors each whole search was for."""
+    made: list[int] = []
+
+    def counted(vectors: Any, *others: Any) -> Any:
+        made.append(len(vectors))
+        return searching.search(vectors, *others)
+
+    monkeypatch.setattr(choice, "search", counted)
+    return made
+
+
+def choice_of(run: Run, candidate: Manifest) -> Choice:
+    sealed = load(run.store, candidate.facts["choice"])
+    return Choice(sealed.place, sealed.facts)
+
+
+def unconfirmed(monkeypatch: pytest.MonkeyPatch, *specs: str) -> None:
+    """Indexes of these specs find nothing on held-out queries."""
+
+    def confirm(made: confirming.Made, *others: Any) -> confirming.Confirmed:
+        found = confirming.confirm(made, *others)
+        if made.spec.factory in specs:
+            return confirming.Confirmed(**{**found.as_json(), "broken": ["recall@10 is 0.100"]})
+        return found
+
+    monkeypatch.setattr(keeping, "confirm", confirm)
+
+
+def with_golden(run: Run, folder: Path, judging: int = 25) -> Run:
+    lines = [
+        {"query_id": f"{part}{number}", "query": f"question {number}", "relevant": {"api:00001": 3}, "part": part}
+        for part, count in (("tuning", 25), ("judging", judging))
+        for number in range(count)
+    ]
+    path = folder / "golden.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return changed(run, golden={"queries": path})
+
+
+def test_a_contract_leads_to_an_index_that_keeps_it(run: Run, searches: list[int]) -> None:
+    candidate = index(run, embedded(run, TEXTS))
+    facts = candidate.facts[FACT]
+    chosen = choice_of(run, candidate)
+    assert candidate.facts["spec"]["factory"] == chosen.spec.factory == facts["spec"]
+    assert candidate.facts["spec"]["reason"] == chosen.reason
+    assert chosen.reason.startswith("the least memory of ")
+    assert facts["confirmed"]["recall_at_10"] >= 0.9
+    assert facts["confirmed"]["memory_bytes"] == candidate.counts["index_bytes"] <= 2**20
+    assert facts["confirmed"]["source"] == "vectors of the collection itself, which is optimistic"
+    assert facts["queries"] == {"source": facts["confirmed"]["source"], "tuning": 40, "held_out": 40}
+    assert facts["clauses"] == {"recall_at_10": 0.9, "p95_ms": 10.0, "memory": 2**20, "build_minutes": 5.0}
+    best = next(one for one in chosen.front if one.spec == chosen.spec.factory)
+    assert (best.kept, best.on_front, best.parameters) == (True, True, chosen.parameters)
+    assert searches == [len(TEXTS)]
+
+
+def test_a_retry_finds_what_was_chosen(run: Run, searches: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = embedded(run, TEXTS)
+    with monkeypatch.context() as broken:
+        broken.setattr(index_stage, "write", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            index(run, chunks)
+    candidate = index(run, chunks)
+    assert index(run, chunks) == candidate
+    assert searches == [len(TEXTS)]
+
+
+def test_golden_queries_tune_and_confirm(run: Run, tmp_path: Path) -> None:
+    run = with_golden(run, tmp_path)
+    candidate = index(run, embedded(run, TEXTS))
+    confirmed = candidate.facts[FACT]["confirmed"]
+    assert (confirmed["source"], confirmed["queries"]) == ("golden queries", 25)
+    metrics = evaluate(run, candidate).facts["metrics"]
+    assert metrics["memory_bytes"] == candidate.counts["index_bytes"]
+    assert metrics["recall_at_10"] >= 0.9
+
+
+def test_too_few_golden_queries_are_not_confirmed_by(run: Run, tmp_path: Path) -> None:
+    run = with_golden(run, tmp_path, judging=3)
+    assert "optimistic" in index(run, embedded(run, TEXTS)).facts[FACT]["confirmed"]["source"]
+
+
+def test_without_golden_queries_the_contract_can_be_judged_all_the_same(run: Run) -> None:
+    candidate = index(run, embedded(run, TEXTS))
+    evaluation = evaluate(run, candidate)
+    confirmed, metrics = candidate.facts[FACT]["confirmed"], evaluation.facts["metrics"]
+    assert evaluation.facts["parameters"] == confirmed["parameters"]
+    reason = evaluation.facts["parameters_reason"]
+    assert reason.startswith("as the contract was confirmed with, by 40 vectors of the collection")
+    assert metrics["recall_at_10"] == confirmed["recall_at_10"]
+    verdict = judge(demands(run.collection, metrics, upgrade=False), metrics, None)
+    assert verdict.passed
+    assert {gate.metric: gate.kind for gate in verdict.gates} == {
+        "recall_at_10": "index",
+        "p95_ms": "cost",
+        "memory_bytes": "cost",
+        "build_minutes": "cost",
+    }
+
+
+def test_last_nights_choice_is_taken_over_and_updated(run: Run, searches: list[int]) -> None:
+    run = changed(run, index={"contract": CONTRACT | {"memory": "10MiB"}, "update": PATIENT, "spec": "auto"})
+    first = index(run, embedded(run, TEXTS))
+    release = go_live(run, first)
+    second = index(run, embedded(run, [*TEXTS[10:], "one more", "and one"]))
+    assert second.facts["spec"]["factory"] == first.facts["spec"]["factory"]
+    assert second.facts["spec"]["reason"].startswith(
+        f"as last night (release {release}), for the contract recall_at_10"
+    )
+    assert second.facts[FACT]["vectors"] == len(TEXTS)
+    assert second.facts[FACT]["front"] == first.facts[FACT]["front"]
+    assert second.facts[FACT]["confirmed"]["recall_at_10"] >= 0.9
+    assert searches == [len(TEXTS)]
+
+
+def test_single_searches_are_timed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "p95", P95)
+    monkeypatch.setattr(searching, "candidates", lambda *_: [Candidate("Flat")])
+    facts = index(run, embedded(run, TEXTS)).facts[FACT]
+    assert facts["confirmed"]["p95_ms"] > 0
+    assert facts["front"][0]["p95_ms"] > 0
+
+
+@pytest.mark.parametrize("template", ["HNSW16", "IVF{lists},Flat"])
+def test_an_updated_index_is_confirmed_by_its_live_rows(
+    run: Run, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "candidates", lambda *_: [Candidate(template)])
+    go_live(run, index(run, embedded(run, TEXTS)))
+    updated = index(run, embedded(run, [*TEXTS[40:], "one more", "and one"]))
+    assert (updated.facts["update"]["kind"], updated.facts["update"]["removed"]) == ("updated", 40)
+    assert updated.facts[FACT]["how"] == "as last night"
+    assert updated.facts[FACT]["confirmed"]["recall_at_10"] >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("settings", "texts", "why"),
+    [
+        ({}, [f"more {number}" for number in range(200)], "there are 520 vectors, the last search was for 320"),
+        ({"contract": CONTRACT | {"recall_at_10": 0.8}}, ["x"], "the contract, the index settings or the encoder have"),
+        ({"seed": 7}, ["x"], "the contract, the index settings or the encoder have changed"),
+    ],
+)
+def test_what_has_changed_is_searched_for_anew(
+    run: Run, searches: list[int], settings: dict[str, Any], texts: list[str], why: str
+) -> None:
+    go_live(run, index(run, embedded(run, TEXTS)))
+    run = changed(run, index={"contract": CONTRACT} | settings)
+    candidate = index(run, embedded(run, TEXTS + texts))
+    assert candidate.facts[FACT]["how"] == "tried"
+    assert candidate.facts[FACT]["why"].startswith(why)
+    assert len(searches) == 2
+
+
+def test_what_was_chosen_since_and_not_released_is_searched_for_anew(
+    run: Run, searches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gate refused it: the same choice would be refused again."""
+    go_live(run, index(run, embedded(run, TEXTS)))
+    refused = index(run, embedded(run, [*TEXTS, "one"]))
+    assert refused.facts[FACT]["how"] == "as last night"
+    monkeypatch.setattr(choice, "load", lambda store, place: _later(load(store, place), refused.facts["choice"]))
+    after = index(run, embedded(run, [*TEXTS, "one", "two"]))
+    assert after.facts[FACT]["why"].startswith("what was chosen since for the same contract (choices/")
+    assert len(searches) == 2
+
+
+def _later(made: Manifest, place: str) -> Manifest:
+    """The manifest, sealed on a later day where it is that one: the night after is seconds away in a test."""
+    body = json.loads(made.to_json()) | ({"created_at": "2999-01-01T00:00:00+00:00"} if made.place == place else {})
+    return Manifest.from_json(json.dumps(body).encode(), f"{made.place}/manifest.json")
+
+
+def test_where_last_nights_is_not_confirmed_all_are_tried_again(
+    run: Run, searches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = index(run, embedded(run, TEXTS))
+    go_live(run, first)
+    unconfirmed(monkeypatch, first.facts["spec"]["factory"])
+    candidate = index(run, embedded(run, [*TEXTS, "one"]))
+    assert candidate.facts["spec"]["factory"] != first.facts["spec"]["factory"]
+    assert candidate.facts[FACT]["why"] == "last night's choice was not confirmed"
+    assert candidate.facts["update"]["kind"] == "built"
+    assert len(searches) == 2
+
+
+def test_where_the_cheapest_is_not_confirmed_the_next_is_built(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = choice_of(run, index(run, embedded(run, TEXTS))).specs
+    other = a_run(MemoryStore(), run.scratch.parent)
+    other = changed(other, index={"contract": CONTRACT})
+    unconfirmed(monkeypatch, expected[0].factory)
+    candidate = index(other, embedded(other, TEXTS))
+    assert candidate.facts["spec"]["factory"] == expected[1].factory
+    assert candidate.facts[FACT]["reason"].startswith("number 2 by memory of ")
+
+
+def test_where_none_is_confirmed_the_contract_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = embedded(run, TEXTS)
+    specs = [spec.factory for spec in choice_of(run, index(run, chunks)).specs]
+    unconfirmed(monkeypatch, *specs)
+    other = changed(a_run(MemoryStore(), run.scratch.parent), index={"contract": CONTRACT})
+    with pytest.raises(
+        IndexRefused, match="was kept in trials on a sample and not by an index of all 320 vectors"
+    ) as no:
+        index(other, embedded(other, TEXTS))
+    assert f"{specs[0]} (recall@10 is 0.100)" in str(no.value)
+    assert str(no.value).endswith(
+        "Give up a little of the clause that is broken in index.contract, or add tuning queries"
+    )
+
+
+def test_a_contract_that_nothing_keeps_is_refused_and_nothing_is_sealed(run: Run) -> None:
+    run = changed(run, index={"contract": {"recall_at_10": 0.99, "memory": "1KiB"}})
+    with pytest.raises(
+        IndexRefused, match=r"memory 1\.0 KiB cannot be kept by any index of 320 vectors of dimension 8"
+    ):
+        index(run, embedded(run, TEXTS))
+    assert list(run.store.list(layout.CHOICES)) == []
+
+
+def test_a_few_documents_are_searched_exactly(run: Run) -> None:
+    candidate = index(run, embedded(run, TEXTS[:12]))
+    assert candidate.facts["spec"]["factory"] == "Flat"
+    assert evaluate(run, candidate).facts["metrics"]["recall_at_10"] == 1.0
+
+
+def test_an_index_that_was_named_asks_for_no_choice(run: Run) -> None:
+    named = changed(run, index={"spec": "HNSW16"})
+    candidate = index(named, embedded(named, TEXTS[:80]))
+    assert FACT not in candidate.facts
+    assert list(run.store.list(layout.CHOICES)) == []
+    assert choosing.FACT == "contract"
+
+
+def test_a_contract_can_be_tried_on_what_is_live(run: Run) -> None:
+    named = changed(run, index={"spec": "HNSW16"})
+    release = go_live(named, index(named, embedded(named, TEXTS)))
+    found = choosing.try_live(named, run.collection.index)
+    assert found["release_id"] == release
+    assert found["spec"] in [one["spec"] for one in found["front"] if one["kept"]]
+    assert list(run.store.list(layout.CHOICES)) == []
+    assert found["spec"] in fronts.page(found)
+    with pytest.raises(InputError, match="has no index contract; give one with --contract"):
+        choosing.try_live(named, named.collection.index)
+
+
+def test_a_contract_cannot_be_tried_before_the_first_release(run: Run) -> None:
+    with pytest.raises(InputError, match="has no release whose vectors a contract could be tried on"):
+        choosing.try_live(run, run.collection.index)

@@ -1,0 +1,316 @@
+"""Which backend is chosen, what is remembered of it, and what it costs a process that comes later."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from slipway.config import Encoder
+from slipway.config.collection import Embed
+from slipway.encoders import choosing, find_model, load_encoder, openvino, remembered
+from slipway.encoders.candidates import Candidate, Wanted, Workbench
+from slipway.encoders.choosing import choice_of, choose
+from slipway.encoders.model import Model
+from slipway.errors import EncoderError
+from slipway_demo.static import static_model
+from tests.support.encoders import FakeEncoder, loaded_minilm, minilm, packaged_model
+
+if TYPE_CHECKING:
+    from slipway.encoders.base import TextEncoder, Vectors
+
+ROOT = Path(__file__).parents[4]
+TEXTS = ["How to join two tables on a key", "merge", "日本語 🚀", "word " * 300, "The quick brown fox.", "merge"]
+ON_CPU = Wanted(device="cpu")
+
+needs_openvino = pytest.mark.skipif(not openvino.is_installed(), reason="OpenVINO is not installed")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("SLIPWAY_BACKEND", raising=False)
+    monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def found_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder in which this machine's best backend for the packaged model is remembered."""
+    folder = tmp_path_factory.mktemp("found-out")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SLIPWAY_CACHE", str(folder))
+        choose(packaged_model(), Wanted(device="cpu", backend="openvino"))
+    return folder
+
+
+class Backend(FakeEncoder):
+    """A fake of a backend: vectors `turned` from the reference's, and so many seconds of a fake clock a call."""
+
+    def __init__(self, model: Model, candidate: Candidate, turned: float, seconds: float, clock: Clock) -> None:
+        super().__init__(model)
+        self.backend, self.dtype = candidate.backend, candidate.dtype
+        self._turned, self._seconds, self._clock = turned, seconds, clock
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        self._clock.now += self._seconds
+        made = super().encode_documents(texts)
+        made[:, 0] += self._turned
+        return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+    encode_queries = encode_documents
+
+
+class Clock:
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+Plan = dict[str, tuple[float, float] | str]  # candidate → how far its vectors turn and its seconds, or why it fails
+
+
+class Machine:
+    """A fake machine: what each candidate comes to on it. `built` is what was tried."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.clock, self.built = plan, Clock(), list[str]()
+
+    def build(self, bench: Workbench, candidate: Candidate) -> TextEncoder:
+        self.built.append(str(candidate))
+        found = self.plan.get(str(candidate), "it is not installed")
+        if isinstance(found, str):
+            raise EncoderError(f"{candidate}: {found}")
+        return Backend(bench._model, candidate, *found, self.clock)
+
+
+def use(
+    monkeypatch: pytest.MonkeyPatch, plan: Plan, device: str = "cpu", dtypes: Sequence[str] = ("float32",)
+) -> Machine:
+    machine = Machine(plan)
+    monkeypatch.setattr(Workbench, "build", lambda bench, candidate: machine.build(bench, candidate))
+    monkeypatch.setattr(Workbench, "device", device)
+    monkeypatch.setattr(Workbench, "reference", property(lambda bench: FakeEncoder(bench._model)))
+    monkeypatch.setattr(openvino, "dtypes", lambda: list(dtypes))
+    monkeypatch.setattr(openvino, "is_installed", lambda: True)
+    monkeypatch.setattr(choosing, "time", machine.clock)
+    return machine
+
+
+def chosen(wanted: Wanted = ON_CPU) -> choosing.Choice:
+    choice = choice_of(choose(packaged_model(), wanted))
+    assert choice is not None
+    return choice
+
+
+EXACT = 0.0
+FAST, SLOW = (EXACT, 1.0), (EXACT, 3.0)
+STOCK = {"sentence-transformers float32": SLOW}
+
+
+def test_the_fastest_that_makes_the_same_vectors_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, {"openvino float32": SLOW, "torch float32": FAST, **STOCK})
+    found = chosen()
+    assert (found.backend, found.cosine) == ("torch", pytest.approx(1))
+    assert found.tokens_per_second is not None
+    assert found.others == {"openvino float32": f"{found.tokens_per_second / 3:,.0f} tokens/s"}
+
+
+def test_one_that_makes_other_vectors_is_refused_and_the_next_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    use(monkeypatch, {"openvino float32": (0.1, 0.1), "torch float32": SLOW, **STOCK})
+    with caplog.at_level(logging.INFO, "slipway"):
+        found = chosen()
+    assert found.backend == "torch"
+    assert "would change the vector space silently" in found.others["openvino float32"]
+    assert "openvino float32 is not taken" in caplog.text
+    assert "encoder minilm: torch float32 on cpu, cosine 1.0000000 to the reference" in caplog.text
+
+
+def test_sentence_transformers_is_left_when_nothing_else_is_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = use(monkeypatch, STOCK)
+    found = chosen()
+    assert (found.backend, found.cosine) == ("sentence-transformers", 1.0)
+    assert machine.built == ["openvino float32", "torch float32", "sentence-transformers float32"]
+    assert "is not installed" in found.others["torch float32"]
+
+
+def test_narrow_numbers_are_tried_first_where_the_processor_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = {"openvino bfloat16": FAST, "openvino float32": SLOW, "torch float32": SLOW, **STOCK}
+    machine = use(monkeypatch, plan, dtypes=["float32", "bfloat16"])
+    assert chosen().dtype == "bfloat16"
+    assert machine.built == ["openvino bfloat16", "torch float32"]
+
+
+ROUGH = 0.025  # turns a unit vector to a cosine between 0.999 and 0.9999
+
+
+def test_narrow_numbers_are_taken_by_themselves_only_where_they_are_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = {"torch float16": (ROUGH, 1.0), "torch bfloat16": (ROUGH, 1.0), "torch float32": SLOW, **STOCK}
+    use(monkeypatch, plan, device="cuda")
+    assert chosen(Wanted()).dtype == "float32"
+    asked_for = chosen(Wanted(dtype="bfloat16"))
+    assert (asked_for.dtype, 0.999 < asked_for.cosine < 0.9999) == ("bfloat16", True)
+
+
+def test_the_choice_is_remembered_and_compared_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = use(monkeypatch, {"openvino float32": FAST, "torch float32": SLOW, **STOCK})
+    first = chosen()
+    machine.built.clear()
+    assert (chosen(), machine.built) == (first, ["openvino float32"])
+    machine.plan["openvino float32"] = (0.1, 0.1)  # a driver was changed under it
+    assert chosen().backend == "torch"
+
+
+@pytest.mark.parametrize("spoiled", ["", "{", "[]", '{"backend": "openvino"}', '{"backend": 1, "unknown": 2}'])
+def test_what_is_remembered_and_cannot_be_read_is_found_out_anew(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, spoiled: str
+) -> None:
+    use(monkeypatch, {"openvino float32": FAST, **STOCK})
+    first = chosen()
+    (kept,) = cache.glob("_encoders/*/choice-*.json")
+    kept.write_text(spoiled)
+    assert chosen() == first
+    assert json.loads(kept.read_text())["backend"] == "openvino"
+
+
+@pytest.mark.parametrize("what", ["versions", "machine"])
+def test_other_libraries_and_another_machine_are_found_out_anew(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    machine = use(monkeypatch, {"openvino float32": FAST, "torch float32": SLOW, **STOCK})
+    chosen()
+    monkeypatch.setattr(remembered, what, lambda: {"another": "one"})
+    machine.built.clear()
+    chosen()
+    assert machine.built == ["openvino float32", "torch float32"]
+
+
+def test_a_backend_asked_for_is_the_only_one_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = use(monkeypatch, {"openvino float32": FAST, "torch float32": SLOW, **STOCK})
+    assert chosen(Wanted(backend="torch")).backend == "torch"
+    assert machine.built == ["torch float32"]
+
+
+def test_bad_input_a_backend_asked_for_that_is_not_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, {"torch float32": SLOW, **STOCK})
+    with pytest.raises(EncoderError, match="openvino float32: it is not installed"):
+        choose(packaged_model(), Wanted(backend="openvino"))
+    with pytest.raises(EncoderError, match="static float32: it is not installed"):
+        choose(packaged_model(), Wanted(backend="static"))
+
+
+def test_the_environment_decides_where_the_collection_leaves_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_BACKEND", "torch")
+    assert Wanted.of(None, "torch") == Wanted(backend="torch")
+    assert Wanted.of(Embed(backend="static", device="cpu", batch_tokens=64), "torch") == Wanted(
+        "cpu", "static", "auto", 64
+    )
+    assert Wanted.of(Embed(), None) == Wanted()
+    monkeypatch.setenv("SLIPWAY_BACKEND", "fastest")
+    with pytest.raises(EncoderError, match="SLIPWAY_BACKEND is 'fastest'; it may be auto, sentence"):
+        load_encoder(minilm())
+
+
+def test_bad_input_openvino_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    openvino._core.cache_clear()
+    with pytest.raises(EncoderError, match="openvino is not installed here"):
+        openvino.dtypes.__wrapped__()
+
+
+@needs_openvino
+def test_openvino_makes_what_sentence_transformers_makes(found_out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_CACHE", str(found_out))
+    encoder = load_encoder(minilm(name="converted"), Embed(device="cpu", backend="openvino"))
+    assert (encoder.backend, encoder.device, encoder.fingerprint) == ("openvino", "cpu", packaged_model().fingerprint)
+    for texts in (TEXTS, TEXTS[:1], ["x" * number for number in range(1, 200)]):
+        made, expected = encoder.encode_documents(texts), loaded_minilm().encode_documents(texts)
+        assert made.dtype == np.float32
+        np.testing.assert_allclose(made, expected, atol=2e-6)
+    choice = choice_of(encoder)
+    assert choice is not None and choice.cosine > 0.99999
+
+
+@needs_openvino
+def test_a_converted_model_that_was_damaged_is_converted_anew(
+    found_out: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (kept,) = found_out.glob("_encoders/*/openvino-*.xml")
+    assert openvino._is_whole(kept)
+    copy = tmp_path / kept.name
+    for suffix in (".xml", ".bin", ".json"):
+        copy.with_suffix(suffix).write_bytes(kept.with_suffix(suffix).read_bytes())
+    assert openvino._is_whole(copy)
+    copy.with_suffix(".bin").write_bytes(b"\0" + copy.with_suffix(".bin").read_bytes()[1:])
+    assert not openvino._is_whole(copy)
+    copy.with_suffix(".json").write_text("{")
+    assert not openvino._is_whole(copy)
+    copy.with_suffix(".json").unlink()
+    assert not openvino._is_whole(copy)
+
+
+PROGRAM = """
+import sys
+from slipway.config import Encoder
+from slipway.encoders import load_encoder
+encoder = load_encoder(Encoder.model_validate_json(sys.argv[1]))
+print(encoder.backend, encoder.encode_queries(["merge", "join"]).shape)
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+HEAVY = {"torch", "transformers", "sentence_transformers", "openvino_telemetry"}
+
+
+def alone(encoder: Encoder, cache: Path, backend: str) -> tuple[str, set[str]]:
+    """What a fresh process says of the encoder, and what it imported."""
+    environment = os.environ | {"SLIPWAY_CACHE": str(cache), "SLIPWAY_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""}
+    told = subprocess.run(
+        [sys.executable, "-c", PROGRAM, encoder.model_dump_json()],
+        env=environment | {"PYTHONPATH": str(ROOT / "include")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second = told.stdout.splitlines()
+    return first, set(second.split())
+
+
+@needs_openvino
+def test_a_later_process_needs_no_torch_for_a_converted_model(found_out: Path) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SLIPWAY_CACHE", str(found_out))
+        environment.setenv("CUDA_VISIBLE_DEVICES", "")
+        choose(packaged_model(), Wanted(backend="openvino"))  # any device, as a reader asks
+    told, imported = alone(minilm(), found_out, "openvino")
+    assert (told, imported & HEAVY) == ("openvino (2, 384)", set())
+
+
+def test_a_later_process_needs_no_torch_for_a_static_model(tmp_path: Path, cache: Path) -> None:
+    encoder = Encoder.model_validate(static_model(tmp_path / "model", 16))
+    choose(find_model(encoder), Wanted())
+    told, imported = alone(encoder, cache, "auto")
+    assert (told, imported & HEAVY) == ("static (2, 16)", set())
+
+
+def test_the_same_folder_is_not_asked_for_twice_by_two_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, {"openvino float32": FAST, "torch float32": SLOW, **STOCK})
+    made = load_encoder(minilm(name="twice"), Embed(device="cpu"))
+    assert load_encoder(minilm(name="twice"), Embed(device="cpu", shard_tokens=9_999)) is made
+
+
+def test_a_card_is_used_in_half_precision() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("this machine has no CUDA device")
+    made = choose(packaged_model(), Wanted())
+    choice = choice_of(made)
+    assert choice is not None and (choice.backend, choice.device.partition(":")[0]) == ("torch", "cuda")
+    np.testing.assert_allclose(made.encode_documents(TEXTS), loaded_minilm().encode_documents(TEXTS), atol=1e-3)

@@ -1,0 +1,103 @@
+import pytest
+
+from slipway.errors import IndexRefused
+from slipway.index.contract import Found, check_possible, search
+from slipway.index.contract.searching import SPARE
+from slipway.index.contract.tried import TIE, dominates
+from tests.unit.slipway.index.contract.trials import DIMENSION, queries, settings, vectors
+
+VECTORS = vectors()
+QUERIES = queries(VECTORS)
+
+
+@pytest.fixture(scope="module")
+def found() -> Found:
+    return search(VECTORS, QUERIES, settings(memory="400KiB", p95_ms=10))
+
+
+def test_the_cheapest_that_keeps_every_clause_comes_first(found: Found) -> None:
+    best = found.order[0]
+    assert best.kept
+    assert best.recall_at_10 is not None
+    assert best.recall_at_10 >= 0.95
+    assert best.memory_bytes <= min(one.memory_bytes for one in found.order) * TIE
+    assert len(found.order) == SPARE + 1
+    assert not any(dominates(one, best) for one in found.tried if one.measured_on)
+
+
+def test_what_can_only_be_dearer_is_not_tried(found: Found) -> None:
+    left = [one for one in found.tried if not one.measured_on]
+    assert all(one.memory_bytes > found.order[0].memory_bytes for one in left)
+    assert {one.why.partition(":")[0] for one in left} == {"not tried"}
+    over = [one for one in left if one.memory_bytes > 400 * 1024]
+    assert over
+    assert all(one.why.endswith("more memory than the contract allows") for one in over)
+
+
+def test_the_same_seed_leads_to_the_same(found: Found) -> None:
+    again = search(VECTORS, QUERIES, settings(memory="400KiB", p95_ms=10))
+    assert [one.spec for one in again.order] == [one.spec for one in found.order]
+    assert again.tried == found.tried
+
+
+def test_what_was_not_confirmed_is_not_tried_again(found: Found) -> None:
+    best = found.order[0].spec
+    again = search(VECTORS, QUERIES, settings(memory="400KiB", p95_ms=10), without=[best])
+    assert best not in [one.spec for one in again.tried]
+
+
+def test_too_little_memory_is_refused_with_what_would_do() -> None:
+    with pytest.raises(IndexRefused) as refused:
+        search(VECTORS, QUERIES, settings(memory="40KiB"))
+    said = str(refused.value)
+    assert said.startswith("no index keeps the contract recall_at_10 0.95, memory 40.0 KiB. Possible: ")
+    assert "recall_at_10 of 0.9" in said  # within the memory
+    assert "within the other clauses (" in said
+    assert "KiB with the other clauses kept (SQ6," in said
+
+
+def test_a_latency_that_nothing_has_is_refused_with_the_nearest() -> None:
+    with pytest.raises(IndexRefused, match=r"Possible: p95_ms of 1\.\d+ with the other clauses kept \("):
+        search(VECTORS[:500], queries(VECTORS[:500], 80), settings(p95_ms=0.5))
+
+
+def test_a_building_time_that_nothing_has_is_refused_with_the_nearest() -> None:
+    with pytest.raises(IndexRefused, match=r"Possible: build_minutes of 1\.\d+ with the others kept \("):
+        search(VECTORS[:500], queries(VECTORS[:500], 80), settings(seconds=60, build_minutes=0.5))
+
+
+def test_what_misses_the_latency_is_also_measured_within_it() -> None:
+    """Faster with less effort: what then is found says what would be possible."""
+
+    def by_effort(search_one, asked):  # type: ignore[no-untyped-def]
+        search_one(asked[:1])
+        index = search_one.__closure__[0].cell_contents.made
+        return float(getattr(index, "nprobe", 100))
+
+    asked = settings(p95=by_effort, p95_ms=10, recall_at_10=0.999, memory="80KiB")
+    with pytest.raises(IndexRefused, match=r"recall_at_10 of 0.* within the other clauses"):
+        search(VECTORS, QUERIES, asked)
+
+
+def test_all_vectors_are_estimated_from_a_sample() -> None:
+    whole = search(VECTORS, QUERIES, settings(memory="400KiB"))
+    part = search(VECTORS, QUERIES, settings(memory="400KiB"), sample=1_000)
+    one = next(one for one in part.tried if one.spec == "SQ8")
+    other = next(one for one in whole.tried if one.spec == "SQ8")
+    assert (one.measured_on, other.measured_on) == (1_000, 2_000 - len(QUERIES.own))
+    assert one.p95_ms == 2.0  # 1 ms on half of them
+    assert one.memory_bytes == pytest.approx(2_000 * DIMENSION, rel=0.02)
+
+
+def test_too_few_vectors_to_measure_by_are_searched_exactly() -> None:
+    few = VECTORS[:50]
+    assert [one.spec for one in search(few, queries(few), settings()).order] == ["Flat"]
+    with pytest.raises(IndexRefused, match=r"Possible: memory of 6\.\d KiB"):
+        search(few, queries(few), settings(memory="1KiB"))
+
+
+def test_what_no_estimate_can_keep_is_known_without_a_trial() -> None:
+    with pytest.raises(IndexRefused, match=r"memory 1\.0 MiB cannot be kept by any index of 1,000,000 vectors"):
+        check_possible(1_000_000, DIMENSION, settings(memory="1MiB").index)
+    check_possible(1_000_000, DIMENSION, settings(memory="1GiB").index)
+    check_possible(1_000_000, DIMENSION, settings().index)

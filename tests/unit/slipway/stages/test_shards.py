@@ -1,0 +1,191 @@
+"""An index built in shards: by mapped tasks and the stage that puts it together, or by that stage alone."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slipway.building import sharded
+from slipway.errors import IndexRefused
+from slipway.index import artifact
+from slipway.index.exact import exact_neighbours
+from slipway.manifest import Manifest, load
+from slipway.run import Run
+from slipway.serving.loading import load_release
+from slipway.stages.index import index
+from slipway.stages.reconcile import reconcile
+from slipway.stages.shards import add, cut
+from tests.support.encoders import FakeEncoder
+from tests.support.memory_store import MemoryStore
+from tests.unit.slipway.stages.index_run import (
+    a_run,
+    changed,
+    embedded,
+    files_of,
+    go_live,
+    searcher_of,
+    use_fake_encoder,
+)
+
+TEXTS = [f"document number {number} of the shards has its own words" for number in range(210)]
+MERGED, GRAPH = "IVF4,PQ4x4fs,Refine(SQ8)", "HNSW8"
+
+
+def settings(spec: str = MERGED, vectors: int | None = 50, **more: Any) -> dict[str, Any]:
+    return {"spec": spec, "shards": {"vectors": vectors, **more.pop("shards", {})}, **more}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return a_run(MemoryStore(), tmp_path, index=settings())
+
+
+@pytest.fixture(autouse=True)
+def encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
+    return use_fake_encoder(run, monkeypatch)
+
+
+def index_bytes(run: Run, candidate: Manifest) -> bytes:
+    return files_of(run, candidate)[artifact.INDEX].read_bytes()
+
+
+def test_merged_shards_are_the_index_that_one_task_builds(run: Run) -> None:
+    chunks = embedded(run, TEXTS)
+    begun = cut(run, chunks)
+    assert begun is not None
+    assert [entry["rows"] for entry in begun.facts["shards"]] == [42] * 5
+    for entry in reversed(begun.facts["shards"]):
+        assert add(run, begun, entry["shard"]).counts == {"vectors": 42}
+    made = index(run, chunks)
+    single = index(changed(run, index=settings(vectors=None)), chunks)
+    assert index_bytes(run, made) == index_bytes(run, single)
+    assert made.facts["shards"] == {"built_in": 5, "build": begun.place, "apart": ""}
+    same = ("vectors", "imbalance", "error", "probe_recall")
+    assert {name: made.facts["built"][name] for name in same} == {name: single.facts["built"][name] for name in same}
+
+
+def test_the_index_stage_makes_what_is_missing_and_nothing_twice(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = embedded(run, TEXTS)
+    begun = cut(run, chunks)
+    assert begun is not None
+    first = add(run, begun, 1)
+    filled: list[int] = []
+    real = sharded._filled
+
+    def counted(run: Run, begun: Manifest, entry: dict[str, int], *rest: Any) -> Any:
+        filled.append(entry["shard"])
+        return real(run, begun, entry, *rest)
+
+    monkeypatch.setattr(sharded, "_filled", counted)
+    monkeypatch.setattr(sharded, "train", lambda *_: pytest.fail("trained again"))
+    made = index(run, chunks)
+    assert filled == [0, 2, 3, 4]
+    assert load(run.store, first.place).created_at == first.created_at
+    assert index(run, chunks).place == made.place
+    assert cut(run, chunks) is None
+    assert filled == [0, 2, 3, 4]
+
+
+@pytest.mark.parametrize("asked", [settings(GRAPH), settings(shards={"release": "apart"}), settings("IVF4,RaBitQfs")])
+def test_shards_apart_answer_together_and_reconcile(run: Run, asked: dict[str, Any]) -> None:
+    run = changed(run, index=asked)
+    chunks = embedded(run, TEXTS)
+    candidate = index(run, chunks)
+    names = {one.name for one in candidate.objects}
+    assert {artifact.shard_index(number) for number in range(5)} | {artifact.SHARDS} <= names
+    assert artifact.INDEX not in names
+    assert candidate.facts["shards"]["apart"]
+    assert candidate.counts["index_bytes"] == sum(
+        one.size_bytes for one in candidate.objects if artifact.is_index(one.name)
+    )
+    assert reconcile(run, load(run.store, chunks.facts["snapshot"]), chunks, candidate).sampled == 210
+    searcher = searcher_of(run, candidate, {"nprobe": 4} if "IVF" in candidate.facts["spec"]["factory"] else {})
+    assert (searcher.vectors, searcher.rows, searcher.dimension) == (210, 210, 8)
+    assert len(searcher.search(np.ones((2, 8), np.float32), 300)[1]) == 210
+
+
+def test_a_graph_in_shards_finds_the_exact_neighbours_under_their_rows(run: Run, encoder: FakeEncoder) -> None:
+    run = changed(run, index=settings(GRAPH))
+    candidate = index(run, embedded(run, TEXTS))
+    searcher = searcher_of(run, candidate, {"efSearch": 64})
+    hashes = [row.as_py() for row in searcher._rows["chunk_hash"]]
+    assert hashes == sorted(hashes)
+    vectors = np.vstack([one.index.reconstruct_n(0, one.rows) for one in searcher.index.shards])
+    queries = encoder.encode_queries(["what", "is", "this"])
+    assert np.array_equal(searcher.nearest_rows(queries, 10)[1], exact_neighbours(vectors, queries, 10)[1])
+
+
+def test_a_release_in_shards_is_opened_from_the_store_and_the_next_night_builds_it_anew(
+    run: Run, tmp_path: Path
+) -> None:
+    run = changed(run, index=settings(GRAPH))
+    chunks = embedded(run, TEXTS)
+    release_id = go_live(run, index(run, chunks))
+    loaded = load_release(run.store, release_id, tmp_path / "cache")
+    assert len(loaded.searcher.search(np.ones((1, 8), np.float32), 5)[0]) == 5
+    assert cut(run, chunks) is None
+    more = embedded(run, [*TEXTS, "one more"])
+    assert cut(run, more) is not None
+    update = index(run, more).facts["update"]
+    assert (update["kind"], update["reason"]) == ("built", "the live index lies in shards, which are not updated")
+
+
+def test_a_merged_index_is_updated_and_then_nothing_is_cut(run: Run) -> None:
+    go_live(run, index(run, embedded(run, TEXTS)))
+    more = embedded(run, [*TEXTS, "one more"])
+    limits = {"error_growth": 100, "imbalance": 100, "recall_loss": 1}
+    run = changed(run, index=settings(update=limits))
+    assert cut(run, more) is None
+    assert index(run, more).facts["update"]["kind"] == "updated"
+
+
+def test_an_update_that_a_trigger_speaks_against_is_cut_at_once(run: Run) -> None:
+    go_live(run, index(run, embedded(run, TEXTS)))
+    others = embedded(run, [f"{text}, and other ones" for text in TEXTS])
+    assert cut(run, others) is not None
+
+
+@pytest.mark.parametrize("vectors", [None, 210, 5_000])
+def test_what_fits_into_one_shard_is_built_by_one_task(run: Run, vectors: int | None) -> None:
+    run = changed(run, index=settings(vectors=vectors))
+    chunks = embedded(run, TEXTS)
+    assert cut(run, chunks) is None
+    assert "shards" not in index(run, chunks).facts
+
+
+def test_equal_texts_count_once(run: Run) -> None:
+    run = changed(run, index=settings("Flat", vectors=100))
+    assert cut(run, embedded(run, TEXTS[:80] * 2)) is None
+
+
+def test_too_few_vectors_to_train_on_are_refused_before_anything_is_cut(run: Run) -> None:
+    run = changed(run, index=settings("IVF256,Flat"))
+    with pytest.raises(IndexRefused, match="at least 256 vectors"):
+        cut(run, embedded(run, TEXTS))
+
+
+def test_more_shards_than_tasks_can_be_mapped_are_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharded, "MOST", 4)
+    with pytest.raises(IndexRefused, match=r"set index\.shards\.vectors to 53"):
+        cut(run, embedded(run, TEXTS))
+
+
+def test_older_settings_name_the_same_index(run: Run) -> None:
+    """A collection that uses no shards has the candidates that it had before there were any."""
+    plain = changed(run, index={"spec": "Flat"})
+    bounded = changed(run, index={"spec": "Flat", "build_memory": "4GiB"})
+    chunks = embedded(run, TEXTS[:9])
+    assert index(plain, chunks).place == index(bounded, chunks).place
+
+
+def test_the_index_that_a_contract_leads_to_is_built_in_shards(run: Run) -> None:
+    contract = {"recall_at_10": 0.5, "memory": "1MiB"}
+    run = changed(run, index={"contract": contract, "shards": {"vectors": 50}, "search": {}})
+    chunks = embedded(run, TEXTS)
+    begun = cut(run, chunks)
+    assert begun is not None
+    made = index(run, chunks)
+    assert made.facts["shards"]["build"] == begun.place
+    assert made.facts["contract"]["spec"] == begun.facts["spec"]["factory"] == made.facts["spec"]["factory"]
+    assert searcher_of(run, made, made.facts["contract"]["confirmed"]["parameters"]).vectors == 210
