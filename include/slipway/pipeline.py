@@ -30,7 +30,7 @@ from slipway.stages.clean import clean
 from slipway.stages.comparison import compare
 from slipway.stages.difference import check_breaker, difference
 from slipway.stages.drift import observe
-from slipway.stages.embed import embed, shards
+from slipway.stages.embed import embed, planned_shards
 from slipway.stages.evaluate import evaluate
 from slipway.stages.extract import extract
 from slipway.stages.index import index
@@ -163,7 +163,7 @@ class _Work:
         assert steps.chunks
         assert steps.plan
         steps.embedded = []
-        for shard, told in shards(run, steps.plan):
+        for shard, told in planned_shards(run, steps.plan):
             with self._timed("embed"):
                 steps.embedded = [*steps.embedded, embed(told, steps.plan, shard)]
         with self._timed("index"):

@@ -22,7 +22,7 @@ from slipway.stages.chunk import chunk
 from slipway.stages.comparison import compare
 from slipway.stages.difference import check_breaker, difference
 from slipway.stages.drift import observe
-from slipway.stages.embed import embed, shards
+from slipway.stages.embed import embed, planned_shards
 from slipway.stages.evaluate import evaluate
 from slipway.stages.index import index
 from slipway.stages.reconcile import reconcile
@@ -109,7 +109,7 @@ def _embed_missing(run: Run, snapshot: Manifest, chunks: Manifest, changes: Mani
     """
     part = replace(run, run_id=f"{run.run_id}-{snapshot.fingerprint[:8]}-{secrets.token_hex(3)}")
     missing = planning.plan(_unbounded(part), chunks, changes)
-    for shard, told in shards(part, missing):
+    for shard, told in planned_shards(part, missing):
         confirm()
         embed(told, missing, shard)
     if done := find_place(run.store, missing.place):  # a list of work, and the work is done

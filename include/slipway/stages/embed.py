@@ -84,7 +84,7 @@ def embed(run: Run, plan: Manifest, shard: int) -> Embedded:
     return Embedded(shard, embedded, resumed, took.tokens, seconds, *speed)
 
 
-def shards(run: Run, plan: Manifest) -> Iterator[tuple[int, Run]]:
+def planned_shards(run: Run, plan: Manifest) -> Iterator[tuple[int, Run]]:
     """The plan's shards for who embeds one after another: each with the run that tells how far the whole plan is."""
     before, total = 0, plan.counts["tokens"]
     for entry in plan.facts["shards"]:

@@ -16,7 +16,7 @@ from slipway.maintenance.compaction import Compaction
 from slipway.manifest import Manifest
 from slipway.run import Run
 from slipway.stages import embed as embed_stage
-from slipway.stages.embed import embed, shards
+from slipway.stages.embed import embed, planned_shards
 from slipway.stages.plan import plan
 from tests.support.encoders import FakeEncoder
 from tests.support.memory_store import MemoryStore
@@ -176,7 +176,7 @@ def test_progress_begins_after_what_was_there(run: Run, encoder: FakeEncoder, mo
 def test_shards_that_one_process_embeds_have_one_progress(run: Run, encoder: FakeEncoder) -> None:
     run, seen = listening(a_run(run.store, run.scratch.parent, embed={"shard_tokens": 1_000}))
     made = planned(run)
-    for shard, told in shards(run, made):
+    for shard, told in planned_shards(run, made):
         embed(told, made, shard)
     assert [done for _, done, _, _ in seen] == sorted(done for _, done, _, _ in seen)
     assert {total for _, _, total, _ in seen} == {sum(TOKENS.values())}
