@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -82,6 +83,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, help="folder for the table and the plot")
     parser.add_argument("--quick", action="store_true", help="few documents and a static encoder")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else Airflow would outlive this
     encoder = asked.encoder or ("static" if asked.quick else "minilm")
     entries = read_editions(data_folder(asked.data))["2025"].head(
         asked.documents or (QUICK_DOCUMENTS if asked.quick else DOCUMENTS)

@@ -24,6 +24,14 @@ class AirflowApi:
         found = self.ask("/api/v2/monitor/health") or {}
         return {name: str((found.get(name) or {}).get("status")) for name in COMPONENTS} if found else {}
 
+    def serves_tasks(self) -> bool:
+        """Whether the part of the server that tasks talk to answers.
+
+        Airflow makes that part when it is first asked, which takes seconds and, on a busy machine, longer than a task
+        waits for an answer.
+        """
+        return self.ask("/execution/health") is not None
+
     def sign_in(self, user: str, password: str) -> bool:
         """Whether the user could be signed in; the questions below need it."""
         answer = self.ask("/auth/token", {"username": user, "password": password}) or {}

@@ -84,10 +84,10 @@ class Standalone:
                 raise NotUp(f"Airflow is not healthy after {READY_S:.0f} s. Its last words:\n{self._last_words()}")
             health = api.health()
             waiting = [name for name, state in health.items() if state != "healthy"]
-            if health and not waiting:
+            if health and not waiting and api.serves_tasks():
                 say(f"  {spent:3.0f} s  healthy")
                 return
-            now = f"waiting for {', '.join(waiting)}" if health else "waiting for the API server"
+            now = f"waiting for {', '.join(waiting) or 'the API for tasks'}" if health else "waiting for the API server"
             if now != said:
                 say(f"  {spent:3.0f} s  {now}")
                 said = now

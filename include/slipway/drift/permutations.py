@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -52,9 +53,18 @@ def _quantile(shuffled: npt.NDArray[np.float64], alpha: float) -> float:
 
 
 def _cuts(first: int, second: int, count: int, seed: int) -> Iterator[Members]:
+    for packed in _drawn(first, second, count, seed):
+        yield np.unpackbits(packed, axis=1, count=first + second).astype(np.float32)
+
+
+@lru_cache(maxsize=2)
+def _drawn(first: int, second: int, count: int, seed: int) -> tuple[npt.NDArray[np.uint8], ...]:
+    """Blocks of cuts, a bit a member. All measures of a run cut the same samples alike, and drawing takes longest."""
     random = np.random.default_rng(seed)
     members = np.zeros(first + second, dtype=np.float32)
     members[:first] = 1
+    blocks = []
     for start in range(0, count, BLOCK):
         block = np.tile(members, (min(BLOCK, count - start), 1))
-        yield random.permuted(block, axis=1, out=block)
+        blocks.append(np.packbits(random.permuted(block, axis=1, out=block).astype(np.bool_), axis=1))
+    return tuple(blocks)

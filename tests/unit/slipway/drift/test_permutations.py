@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from slipway.drift.permutations import Calibrated, calibrate
+from slipway.drift import permutations
+from slipway.drift.permutations import BLOCK, Calibrated, calibrate
 
 
 def first_mean(values: list[float]):  # type: ignore[no-untyped-def]
@@ -46,3 +47,23 @@ def test_the_same_seed_gives_the_same_threshold() -> None:
 @pytest.mark.parametrize(("value", "over"), [(0.5, True), (0.25, False), (0.15, False)])
 def test_an_alarm_needs_a_practical_size_beside_the_threshold(value: float, over: bool) -> None:
     assert Calibrated(value, 0.2).over(0.3) is over
+
+
+def test_all_measures_cut_alike_and_each_cut_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    permutations._drawn.cache_clear()
+    expected = np.random.default_rng(5)
+    members = np.repeat(np.float32([1, 0]), [13, 7])
+    whole = [expected.permuted(np.tile(members, (count, 1)), axis=1) for count in (BLOCK, 44)]
+    seen: list[np.ndarray] = []
+
+    def statistic(cuts: np.ndarray) -> np.ndarray:
+        seen.append(cuts)
+        return cuts.sum(axis=1, dtype=np.float64)
+
+    first = calibrate(statistic, 13, 7, 0.05, BLOCK + 44, seed=5)
+    monkeypatch.setattr(np.random, "default_rng", None)  # nothing is drawn any more
+    assert calibrate(statistic, 13, 7, 0.05, BLOCK + 44, seed=5) == first == Calibrated(13, 13)
+    shuffled = [one for one in seen if len(one) > 1]
+    assert [len(one) for one in shuffled] == [BLOCK, 44, BLOCK, 44]
+    assert all(np.array_equal(one, drawn) for one, drawn in zip(shuffled, whole + whole, strict=True))
+    assert shuffled[0].dtype == np.float32
