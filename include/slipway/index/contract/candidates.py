@@ -52,14 +52,16 @@ def _templates(dimension: int) -> Iterator[str]:
     yield from ("Flat", "SQ8", "SQ6", "SQ4")
     yield from ("HNSW16", "HNSW32", "HNSW16,SQ8", "HNSW32,SQ8")
     yield from (f"IVF{{lists}},{codes}" for codes in ("Flat", "SQ8", "SQ6", "SQ4"))
+    yield from (f"IVF{{lists}},RaBitQ{bits}" for bits in (3, 4))
     yield from (f"IVF{{lists}},RaBitQ,Refine({finer})" for finer in ("SQ8", "SQ6", "SQ4"))
     for share in (2, 4, 6):
         codes = _dividing(dimension, dimension // share)
         yield from (f"IVF{{lists}},PQ{codes}x4fs,Refine({finer})" for finer in ("SQfp16", "SQ8", "SQ6", "SQ4"))
     yield from _projected(dimension)
-    coarse = _dividing(dimension, dimension // 4)
-    for share in (3, 4):
-        yield f"IVF{{lists}},PQ{coarse}x4fs,Refine(PQ{_dividing(dimension, dimension // share)})"
+    coarsest, coarse = _dividing(dimension, dimension // 12), _dividing(dimension, dimension // 4)
+    yield f"IVF{{lists}},PQ{coarsest}x4fs,Refine(PQ{_dividing(dimension, dimension // 3)}x8)"
+    for share, bits in ((3, 8), (3, 10), (4, 8)):  # finer codes of about a bit a number less than SQ4
+        yield f"IVF{{lists}},PQ{coarse}x4fs,Refine(PQ{_dividing(dimension, dimension // share)}x{bits})"
 
 
 def _projected(dimension: int) -> Iterator[str]:

@@ -584,3 +584,15 @@ def test_after_any_nights_what_serves_and_what_can_be_built_on_is_whole(
         assert_sound(history)
         assert checkpoint.newest(history.store) == before
     assert maintain(history.run(checkpoints=checkpoints, keep_days=keep_days)).removed == ()
+
+
+def test_choices_stay_as_long_as_what_they_led_to(history: History) -> None:
+    chosen = [layout.choice(f"{number:016d}") for number in range(2)]
+    for place in chosen:
+        Draft(history.store, place, "choose", place[-16:]).seal({}, {"contract": {}})
+    night = history.night([1, 2])
+    facts = {**night["candidate"].facts, "choice": chosen[0]}
+    Draft(history.store, layout.candidate("of-a-contract"), "index", "of-a-contract").seal({}, facts)
+    history.pass_days(15)
+    maintain(history.run())
+    assert places(history.store, "choices") == [chosen[0]]
