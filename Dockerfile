@@ -26,7 +26,12 @@ ENV AIRFLOW__CORE__DAGS_FOLDER=/opt/airflow/slipway/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/airflow/slipway/plugins \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \
     SLIPWAY_COLLECTIONS=/opt/airflow/slipway/include/collections \
-    SLIPWAY_STORE=/opt/airflow/store
+    SLIPWAY_STORE=/opt/airflow/store \
+    SLIPWAY_CACHE=/opt/airflow/cache
+
+# What is found out about encoders and what is converted goes here: mount a volume, or fill it in an image of yours, built
+# on machines like those that it will run on:  RUN slipway warm <collection>
+RUN mkdir -p /opt/airflow/cache && chmod 775 /opt/airflow/cache
 
 # the airflow user of the base image, by number so that a cluster can see that it is not root
 USER 50000

@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.growths import report  # noqa: E402
 from benchmarks.indexing import corpus as corpora  # noqa: E402
-from benchmarks.indexing.machine import libraries, machine  # noqa: E402
+from benchmarks.machine import INDEXING, libraries, machine  # noqa: E402
 
 SIZES, MADE = (25_000, 50_000, 100_000, 200_000), 1_000_000
 WORKER = ROOT / "benchmarks/growths/one.py"
@@ -105,7 +105,8 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as work:
         rows = run(corpus, sizes, made, asked.cores, asked.seed, Path(work))
     command = " ".join(["python benchmarks/growth.py", *(given if given is not None else sys.argv[1:])])
-    said = f"Written by `{command}`, which says what is measured and how. {machine()}, {libraries()}. {corpus.what}."
+    here = f"{machine()}, {libraries(*INDEXING)}"
+    said = f"Written by `{command}`, which says what is measured and how. {here}. {corpus.what}."
     report.write(asked.output, rows, [said])
     told = {"rows": rows, "predictions": report.predictions(rows)}
     print("\n".join([said, report.table(rows), report.arithmetic(rows), json.dumps(told)]))

@@ -35,8 +35,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.indexing import corpus as corpora  # noqa: E402
 from benchmarks.indexing import measuring, peer_autofaiss, report, systems  # noqa: E402
 from benchmarks.indexing.eighth import Led, contract  # noqa: E402
-from benchmarks.indexing.machine import libraries, machine  # noqa: E402
 from benchmarks.indexing.sweep import speed_at  # noqa: E402
+from benchmarks.machine import INDEXING, libraries, machine  # noqa: E402
 from slipway.index.exact import exact_neighbours  # noqa: E402
 
 
@@ -89,7 +89,7 @@ def paragraphs(results: Results, corpus: corpora.Corpus, command: str) -> list[s
         else peer.failed
     )
     return [
-        f"Written by `{command}`. {machine()}, {libraries()}. "
+        f"Written by `{command}`. {machine()}, {libraries(*INDEXING)}. "
         f"{corpus.what}; {len(corpus.queries):,} queries apart from them. "
         "Spread: how far the slowest round of a setting lies from its fastest, the median of all settings.",
         f"Building {results.build_spec} over a bare FAISS script: {_spread(results.build)}. "

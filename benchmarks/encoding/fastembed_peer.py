@@ -42,7 +42,11 @@ def fastembed(environment: Path, batch: int) -> Iterator[System | Absent]:
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
     ):
         try:
-            _answer(process)  # it has loaded
+            try:
+                _answer(process)  # it has loaded
+            except (OSError, ValueError) as error:
+                yield Absent(name, str(error))
+                return
             yield System(name, "float32", _Asking(process, Path(folder)).encode)
         finally:
             assert process.stdin is not None
@@ -89,7 +93,9 @@ def installed(environment: Path) -> Path:
 
 
 def exported(environment: Path) -> Path:
-    """MiniLM as fastembed reads it: our weights as ONNX with dynamic shapes, our tokenizer, cut at our length."""
+    """MiniLM as fastembed reads it: our weights as ONNX with dynamic shapes, our tokenizer, cut at our length.
+
+    As torch traces the module: nothing optimised ahead, which the page says."""
     folder = environment / "minilm-onnx"
     if not (folder / "model.onnx").is_file():
         source, partial, before = find_model(MINILM).folder, folder.with_name(f"{folder.name}.partial"), sys.path[:]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.encoding.machine import libraries, machine
 from benchmarks.encoding.rounds import Measured
 from benchmarks.encoding.systems import STOCK, Absent
+from benchmarks.machine import ENCODING, libraries, machine
 
 PLOT = "encoders.svg"
 PAGE = "encoders.md"
@@ -66,9 +66,11 @@ def page(sections: Sequence[Section], command: str) -> str:
         "",
         "Written by `benchmarks/encoders.py`, which says what is measured and how; "
         f"here by `{command}`, in one process run, all systems on the same texts in every round, in turns. "
-        "Medians of the rounds; the smallest and the largest in brackets.",
+        "fastembed reads the same weights as an ONNX graph that torch exported from the transformers module as it is, "
+        "with dynamic shapes and without the transformer fusions of ONNX Runtime's offline optimiser; what fastembed "
+        "itself would download may be optimised. Medians of the rounds; the smallest and the largest in brackets.",
         "",
-        f"Machine: {machine()}. {libraries()}.",
+        f"Machine: {machine()}. {libraries(*ENCODING)}.",
     ]
     for section in sections:
         peaks = _range([one / 1e9 for one in section.peaks], ",.0f")

@@ -82,11 +82,6 @@ def ours(backend: str, precision: str = "full", device: str = "cpu", dtype: str 
     return System(name, "int8" if precision == "int8" else dtype, timed(encoder.encode_documents))
 
 
-def chosen() -> str:
-    """The backend that is taken where none is asked for."""
-    return load_encoder(MINILM, Embed()).backend
-
-
 @contextmanager
 def opened(ready: Iterable[System | Absent | AbstractContextManager[System | Absent]]) -> Iterator[list[Any]]:
     """The systems, those with a process of their own until the block ends."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.overheads.machine import machine
+from benchmarks.machine import AIRFLOW, libraries, machine
 from benchmarks.overheads.plot import draw
 from benchmarks.overheads.rounds import Medians, Round, middle
 from benchmarks.overheads.timeline import Line
@@ -58,9 +58,8 @@ def write(folder: Path, rounds: Sequence[Round], setting: Setting) -> None:
     """Write the page and the plot."""
     folder.mkdir(parents=True, exist_ok=True)
     draw(middle(rounds), folder / PLOT)
-    page = (
-        f"{_HEAD}\n## Measured\n\nOn {machine()}.\n\n{markdown(rounds, setting)}\n\n![where the seconds went]({PLOT})\n"
-    )
+    here = f"{machine()}, {libraries(*AIRFLOW)}"
+    page = f"{_HEAD}\n## Measured\n\nOn {here}.\n\n{markdown(rounds, setting)}\n\n![where the seconds went]({PLOT})\n"
     (folder / PAGE).write_text(page)
 
 

@@ -50,6 +50,31 @@ def model_folder(folder: Path, weights: bytes = b"weights") -> Path:
     return folder
 
 
+def tiny_transformer(folder: Path, dimension: int = 32) -> dict[str, Any]:
+    """A BERT of one layer with random weights and the real tokenizer, and what an encoder file says of it."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    torch.manual_seed(1)
+    tokenizer = AutoTokenizer.from_pretrained(packaged_model().folder, local_files_only=True)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=dimension,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=2 * dimension,
+        max_position_embeddings=128,
+    )
+    plain = folder.with_name(f"{folder.name}-plain")
+    BertModel(config).save_pretrained(plain)
+    tokenizer.save_pretrained(plain)
+    words = Transformer(str(plain), max_seq_length=128)
+    SentenceTransformer(modules=[words, Pooling(dimension)], device="cpu").save(str(folder))
+    return {"folder": str(folder), "dimension": dimension, "max_tokens": 128}
+
+
 class FakeEncoder:
     """Unit vectors drawn from each text's hash. `texts` is what it was asked to encode, call by call."""
 

@@ -14,6 +14,7 @@ from slipway.cli import reindex as reindex
 from slipway.cli import report as report
 from slipway.cli import retention as retention
 from slipway.cli import verify as verify
+from slipway.cli import warm as warm
 from slipway.cli.commands import main
 
 __all__ = ["main"]

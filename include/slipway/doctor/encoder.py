@@ -49,9 +49,9 @@ def _unsound(encoder: TextEncoder) -> str:
     if once.shape != (len(PROBES), encoder.dimension):
         return f"{encoder.fingerprint} makes vectors of {once.shape[-1]} numbers, configured are {encoder.dimension}"
     norms = np.linalg.norm(once, axis=1)
-    if not np.allclose(norms, 1, atol=_UNIT):
+    if not np.allclose(norms, 1, atol=_UNIT):  # nor are numbers that are none
         return f"{encoder.fingerprint} makes vectors of length {norms.min():.3f} to {norms.max():.3f}, not of length 1"
-    if (least := _least_cosine(once, twice)) < LEAST_COSINE:
+    if not (least := _least_cosine(once, twice)) >= LEAST_COSINE:
         return f"{encoder.fingerprint} gives one text two vectors (cosine {least:.4f})"
     return ""
 
@@ -67,7 +67,7 @@ def _compared(run: Run, encoder: TextEncoder, live: Slot) -> Outcome:
         return passed(f"{_named(encoder)}, the live release's; its smoke queries have no text")
     stored = np.asarray([query["vector"] for query in told], dtype=np.float32)
     least = _least_cosine(encoder.encode_queries([query["text"] for query in told]), stored)
-    if least < LEAST_COSINE:
+    if not least >= LEAST_COSINE:
         return failed(f"{both}: the same text has cosine {least:.4f} to its stored vector", _INSTALL)
     return passed(f"{_named(encoder)}: cosine {least:.4f} or more on {len(told)} smoke queries")
 
@@ -77,7 +77,9 @@ def _named(encoder: TextEncoder) -> str:
     choice = choice_of(encoder)
     if choice is None or encoder.backend == REFERENCE.backend:
         return f"{encoder.fingerprint} by {encoder.backend} on {encoder.device}"
-    compared = f"cosine {choice.cosine:.6f} to {REFERENCE.backend}"
+    compared = f"not compared with {REFERENCE.backend}, which is not installed"
+    if choice.cosine is not None:
+        compared = f"cosine {choice.cosine:.6f} to {REFERENCE.backend}"
     return f"{encoder.fingerprint} by {encoder.backend} {choice.dtype} on {encoder.device} ({compared})"
 
 
@@ -94,7 +96,7 @@ def _followed(run: Run, live: Slot) -> Outcome | None:
 
 
 def _least_cosine(one: Vectors, other: Vectors) -> float:
-    if one.shape != other.shape:
+    if one.shape != other.shape or not (np.isfinite(one).all() and np.isfinite(other).all()):
         return -1.0
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return float(np.min(np.sum(one * other, axis=1) / np.maximum(lengths, 1e-12)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from slipway.errors import EncoderError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -12,6 +14,13 @@ if TYPE_CHECKING:
     from slipway.encoders.batches import Batch
 
     Vectors = npt.NDArray[np.float32]
+
+
+class Unsuitable(EncoderError):
+    """A backend cannot compute a model here, and will not before something is installed, or the model is another.
+
+    Other failures may be of the moment, such as of a full disk or memory.
+    """
 
 
 class TextEncoder(Protocol):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, get_args
 
 from slipway.config.collection import Embed
-from slipway.encoders import openvino, parity, remembered
+from slipway.encoders import openvino, parity, remembered, sentence_transformers
+from slipway.encoders.base import Unsuitable
 from slipway.encoders.batched import BatchedEncoder
 from slipway.encoders.model import Model
 from slipway.encoders.openvino import OpenVinoEngine
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from slipway.encoders.base import TextEncoder
+
+logger = logging.getLogger("slipway")
 
 FULL = "float32"
 
@@ -63,6 +68,11 @@ class Candidate:
 REFERENCE = Candidate(SentenceTransformersEncoder.backend, FULL)
 
 
+@lru_cache(maxsize=16)  # said once
+def _log_device(device: str, why: str) -> None:
+    logger.info("encoders compute on %s: %s", device, why)
+
+
 class Workbench:
     """Builds and checks candidates for one model; sentence-transformers loads it once at most, when it is needed."""
 
@@ -72,17 +82,27 @@ class Workbench:
     @cached_property
     def device(self) -> str:
         """Where torch computes: what is wanted, or the best that is here."""
+        device, why = self._device()
+        _log_device(device, why)
+        return device
+
+    def _device(self) -> tuple[str, str]:
         if self._wanted.device != "auto":
-            return self._wanted.device
-        if not remembered.cards() and sys.platform != "darwin":
-            return "cpu"  # found out without torch, which takes seconds to import
+            return self._wanted.device, "embed.device says so"
+        cards = remembered.cards()
+        if not cards and sys.platform != "darwin":  # found out without torch, which takes seconds to import
+            hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+            return "cpu", "CUDA_VISIBLE_DEVICES is empty" if hidden else "no graphics card shows here"
+        told = ", ".join(cards)
         try:
             import torch
-        except ImportError:
-            return "cpu"
+        except ImportError as error:
+            return "cpu", f"torch, which would use {told or 'Metal'}, is not installed ({error})"
         if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
+            return "cuda", told
+        if torch.backends.mps.is_available():
+            return "mps", "torch says that it has Metal"
+        return "cpu", f"torch cannot use {told or 'Metal'}"
 
     @cached_property
     def reference(self) -> SentenceTransformersEncoder:
@@ -90,8 +110,12 @@ class Workbench:
         return SentenceTransformersEncoder(self._model, self.device)
 
     def candidates(self) -> list[Candidate]:
-        """What may be tried for what is wanted, the one that should be the fastest first."""
+        """What may be tried for what is wanted, the one that should be the fastest first.
+
+        Raises `EncoderError` when what is wanted has not the encoder's precision.
+        """
         if self._model.encoder.precision == openvino.EIGHT_BITS:
+            self._check_eight_bits()
             return [Candidate(OpenVinoEngine.backend, openvino.EIGHT_BITS)]
         asked_for = (self._wanted.dtype,)
         return [
@@ -99,6 +123,17 @@ class Workbench:
             for backend in self._backends()
             for dtype in (self._dtypes(backend) if asked_for == ("auto",) else asked_for)
         ]
+
+    def _check_eight_bits(self) -> None:
+        possible = {"backend": ("auto", OpenVinoEngine.backend), "dtype": ("auto", FULL)}
+        for name, values in possible.items():
+            asked = getattr(self._wanted, name)
+            if asked not in values:
+                raise EncoderError(
+                    f"encoder {self._model.encoder.name}: its precision int8 is computed by {OpenVinoEngine.backend} "
+                    f"from {FULL} numbers only, but {name} {asked} was asked for (embed.{name} or SLIPWAY_BACKEND); "
+                    f"ask for {' or '.join(values)}, or set precision: full, which is another vector space"
+                )
 
     def _backends(self) -> Sequence[str]:
         if self._wanted.backend != "auto":
@@ -120,10 +155,10 @@ class Workbench:
         """The encoder, loaded and not checked. Raises `EncoderError` when it is not possible here."""
         model, tokens = self._model, self._wanted.batch_tokens
         if candidate.backend in (StaticEncoder.backend, OpenVinoEngine.backend) and self.device != "cpu":
-            raise EncoderError(f"encoder {model.encoder.name}: {candidate.backend} computes on the processor only")
+            raise Unsuitable(f"encoder {model.encoder.name}: {candidate.backend} computes on the processor only")
         if candidate.backend == StaticEncoder.backend:
             if candidate.dtype != FULL:
-                raise EncoderError(f"encoder {model.encoder.name}: static models are computed in {FULL} only")
+                raise Unsuitable(f"encoder {model.encoder.name}: static models are computed in {FULL} only")
             return StaticEncoder(model)
         if candidate.backend == OpenVinoEngine.backend:
             return BatchedEncoder(model, OpenVinoEngine(model, candidate.dtype, self._loaded), tokens)
@@ -137,10 +172,28 @@ class Workbench:
     def _loaded(self) -> SentenceTransformer:
         return self.reference.model
 
-    def check(self, candidate: Candidate, encoder: TextEncoder) -> float:
-        """The least cosine to the reference on the probe texts. Raises `EncoderError` when it is below the limit."""
+    @property
+    def is_comparable(self) -> bool:
+        """Whether the model's vectors are compared with the reference's: static ones only where that is installed.
+
+        They are a sum that NumPy makes, and a reader of them alone needs no torch.
+        """
+        return not self._model.is_static or sentence_transformers.is_installed()
+
+    def check(self, candidate: Candidate, encoder: TextEncoder) -> float | None:
+        """The least cosine to the reference on the probe texts, None where it is not compared.
+
+        Raises `EncoderError` when it is below the limit.
+        """
         if candidate == REFERENCE:
             return 1.0
+        if not self.is_comparable:
+            logger.info(
+                "encoder %s: the vectors of %s are not compared, as sentence-transformers is not installed here",
+                self._model.encoder.name,
+                candidate,
+            )
+            return None
         asked_for = candidate.dtype in (self._wanted.dtype, openvino.EIGHT_BITS)
         least = parity.LEAST_ASKED_FOR[candidate.dtype] if asked_for else parity.LEAST
         return parity.check(encoder, self._model, parity.reference(self._model, lambda: self.reference), least)

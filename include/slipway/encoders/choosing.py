@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from slipway.encoders import parity, remembered
+from slipway.encoders import openvino, parity, remembered
+from slipway.encoders.base import Unsuitable
 from slipway.encoders.candidates import REFERENCE, Candidate, Wanted, Workbench
 from slipway.encoders.model import Model
 from slipway.encoders.service import ServiceEncoder
@@ -38,20 +39,28 @@ _TIMED = [
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A backend, its least cosine to sentence-transformers on the probes, its speed, and what the others came to."""
+    """A backend, its least cosine to sentence-transformers on the probes, its speed, and what the others came to.
+
+    The cosine is None where there was no sentence-transformers to compare with.
+    """
 
     backend: str
     device: str
     dtype: str
-    cosine: float
+    cosine: float | None
     tokens_per_second: float | None = None
     others: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         speed = f", {self.tokens_per_second:,.0f} tokens/s" if self.tokens_per_second else ""
         others = "".join(f"; {name}: {came_to}" for name, came_to in self.others.items())
-        same = "the reference itself" if self._candidate == REFERENCE else f"cosine {self.cosine:.7f} to the reference"
-        return f"{self._candidate} on {self.device}{speed}, {same}{others}"
+        return f"{self._candidate} on {self.device}{speed}, {self._same}{others}"
+
+    @property
+    def _same(self) -> str:
+        if self._candidate == REFERENCE:
+            return "the reference itself"
+        return "compared with nothing" if self.cosine is None else f"cosine {self.cosine:.7f} to the reference"
 
     @property
     def _candidate(self) -> Candidate:
@@ -112,16 +121,19 @@ def _found_out(model: Model, wanted: Wanted) -> Chosen:
         with remembered.one_at_a_time(model.fingerprint):
             found = _again(model, wanted, path)  # another process may have been first
             if found is None:
-                found = _decide(model, wanted)
-                body = json.dumps(asdict(found.choice), indent=1).encode()
-                remembered.keep(path, lambda file: file.write(body))
+                found, is_lasting = _decide(model, wanted)
+                if is_lasting:
+                    body = json.dumps(asdict(found.choice), indent=1).encode()
+                    remembered.keep(path, lambda file: file.write(body))
+                    remembered.tidy(model.fingerprint)
     return found
 
 
 def _key(model: Model, wanted: Wanted) -> str:
     asked = [wanted.device, wanted.backend, wanted.dtype]
     limits = [parity.LEAST, parity.LEAST_ASKED_FOR]
-    return remembered.key("choice", asked, limits, parity.probes(model), remembered.versions(), remembered.machine())
+    made = [openvino.CONVERSION, *limits]
+    return remembered.key("choice", asked, made, parity.probes(model), remembered.versions(), remembered.machine())
 
 
 def _again(model: Model, wanted: Wanted, path: Path) -> Chosen | None:
@@ -132,25 +144,34 @@ def _again(model: Model, wanted: Wanted, path: Path) -> Chosen | None:
         if candidate not in bench.candidates():
             raise ValueError(f"{candidate} is none of what is possible here")
         encoder = bench.build(candidate)
-        bench.check(candidate, encoder)
-    except FileNotFoundError:
+        cosine = bench.check(candidate, encoder)
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, EncoderError) as error:
         logger.warning("encoder %s: what %s says is not taken: %s", model.encoder.name, path, error)
         return None
-    return Chosen(encoder, choice)
+    remembered.used(path)
+    return Chosen(encoder, replace(choice, device=encoder.device, cosine=cosine))
 
 
-def _decide(model: Model, wanted: Wanted) -> Chosen:
+def _decide(model: Model, wanted: Wanted) -> tuple[Chosen, bool]:
+    """The best of what is possible now, and whether it stays that: not if something failed that may work next time.
+
+    Where nothing can be remembered it is the first that is possible, as each process would pay for the others.
+    """
     bench = Workbench(model, wanted)
     candidates = bench.candidates()
-    parity.reference(model, lambda: bench.reference)  # without it nothing can be compared, whatever is possible
+    if bench.is_comparable:
+        parity.reference(model, lambda: bench.reference)  # without it nothing can be compared, whatever is possible
+    can_keep = remembered.can_keep(model.fingerprint)
     built: dict[Candidate, Chosen] = {}
     others: dict[str, str] = {}
     errors: list[EncoderError] = []
     for candidate in candidates:
         if any(candidate.backend == one.backend for one in built) or (built and candidate == REFERENCE):
             continue  # the same in wider numbers, or in batches that never are faster
+        if built and not can_keep:
+            break
         try:
             built[candidate] = _built(bench, candidate)
         except EncoderError as error:
@@ -159,7 +180,7 @@ def _decide(model: Model, wanted: Wanted) -> Chosen:
             errors.append(error)
     if not built:
         raise _impossible(model, wanted, errors)
-    return _fastest(model, built, others)
+    return _fastest(model, built, others), all(isinstance(error, Unsuitable) for error in errors)
 
 
 def _built(bench: Workbench, candidate: Candidate) -> Chosen:

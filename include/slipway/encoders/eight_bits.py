@@ -2,8 +2,8 @@
 
 Each layer's weights are kept as int8 with one scale an output, the largest weight over 127: symmetric quantisation by
 channel (Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018, section 2.2). It needs
-no data, so that every machine makes the same weights. Where the processor multiplies bytes, OpenVINO may bring the
-activations to 8 bits as it computes; elsewhere it widens the weights again.
+no data, so that every machine makes the same weights. They are widened again where they are used: what flows through
+the layers stays float32, as some processors would round that and others not, and make another space.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+VERSION = 1  # of the weights made here: part of the name of their vector space
 LEAST_SIZE = 4_096  # numbers in a matrix that is worth it
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.config.encoder import Encoder
+from slipway.encoders import eight_bits
 from slipway.errors import EncoderError
 from slipway.manifest import fingerprint, sha256_of
 
@@ -57,7 +58,7 @@ class Model:
         if self.encoder.service is not None and not self.has_weights:
             return fingerprint("served-encoder", sums, *described, self.encoder.service.model)
         if self.encoder.precision != "full":
-            described.append(self.encoder.precision)
+            described += [self.encoder.precision, eight_bits.VERSION]
         return fingerprint("encoder", sums, *described)
 
     @property

@@ -10,9 +10,10 @@ import importlib.util
 import json
 import logging
 import sys
-import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from slipway.encoders import remembered
+from slipway.encoders.base import Unsuitable
+from slipway.encoders.batched import is_out_of_memory
 from slipway.encoders.batches import Batch
 from slipway.encoders.eight_bits import with_weights_in_eight_bits
 from slipway.encoders.model import Model
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("slipway")
 
 BATCH_TOKENS = 2_048  # measured: larger batches leave the processor's caches, smaller ones pay for their beginning
+CONVERSION = 1  # the version of how a model is converted and computed here: another one finds out all anew
 _SUFFIXES = (".xml", ".bin")  # the graph, and its weights
 EIGHT_BITS = "int8"
 _HINTS = {EIGHT_BITS: "f32", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}
@@ -52,46 +56,53 @@ class OpenVinoEngine:
     def __init__(self, model: Model, dtype: str, load: Callable[[], SentenceTransformer]) -> None:
         self.dtype = dtype
         if model.is_static:
-            raise EncoderError(f"encoder {model.encoder.name}: a static model has no layers to compute")
+            raise Unsuitable(f"encoder {model.encoder.name}: a static model has no layers to compute")
         if dtype not in (*dtypes(), EIGHT_BITS):
-            raise EncoderError(
+            raise Unsuitable(
                 f"encoder {model.encoder.name}: OpenVINO has no {dtype} on this processor; it has {', '.join(dtypes())}"
             )
-        hints = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": _HINTS[dtype]}
+        hints = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_PRECISION_HINT": _HINTS[dtype],
+            # or processors that multiply bytes would round what flows through the layers, too, and others would not
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+        }
         try:
             self._compiled = _core().compile_model(_converted(model, load), "CPU", hints)
         except RuntimeError as error:
             raise EncoderError(f"encoder {model.encoder.name}: OpenVINO cannot compile it: {error}") from error
         self._requests: SimpleQueue[Any] = SimpleQueue()
-        self._queue: Any = None
-        self._lock = threading.Lock()
+        # one more than it computes side by side, so that it has work while the oldest one's vectors are handed over
+        self._at_once = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1
 
     def run(self, batches: Sequence[Batch], put: Callable[[Batch, Vectors], None]) -> None:
-        """See slipway.encoders.base.Engine. One batch is computed in the calling thread, several side by side."""
-        if len(batches) == 1:
-            self._one(batches[0], put)
-            return
-        from openvino import AsyncInferQueue
+        """See slipway.encoders.base.Engine. Several batches are computed side by side, and handed over in order.
 
-        with self._lock:
-            queue = self._queue = self._queue or AsyncInferQueue(self._compiled)
-            queue.set_callback(lambda request, batch: put(batch, request.get_output_tensor(0).data.copy()))
-            try:
-                for batch in batches:
-                    queue.start_async([batch.ids, batch.mask], batch)
-                queue.wait_all()
-            except BaseException:
-                self._queue = None  # what else is on its way in it belongs to nobody
-                raise
+        OpenVINO calls nothing of ours back: what it keeps for that it never gives free, and its threads would want the
+        interpreter when that has ended.
+        """
+        waiting: deque[tuple[Batch, Any]] = deque()
+        for batch in batches:
+            if len(waiting) == self._at_once:
+                self._hand_over(*waiting.popleft(), put)
+            request = self._request()
+            request.start_async([batch.ids, batch.mask])
+            waiting.append((batch, request))
+        while waiting:
+            self._hand_over(*waiting.popleft(), put)
 
-    def _one(self, batch: Batch, put: Callable[[Batch, Vectors], None]) -> None:
+    def _request(self) -> Any:
         try:
-            request = self._requests.get_nowait()
+            return self._requests.get_nowait()
         except Empty:
-            request = self._compiled.create_infer_request()
-        request.infer([batch.ids, batch.mask])
-        put(batch, request.get_output_tensor(0).data.copy())
+            return self._compiled.create_infer_request()
+
+    def _hand_over(self, batch: Batch, request: Any, put: Callable[[Batch, Vectors], None]) -> None:
+        """Wait for a request's vectors. One that fails is not used again, nor are those that wait behind it."""
+        request.wait()
+        made = request.get_output_tensor(0).data.copy()
         self._requests.put(request)
+        put(batch, made)
 
 
 def is_installed() -> bool:
@@ -114,7 +125,7 @@ def _core() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise EncoderError(
+        raise Unsuitable(
             f"openvino is not installed here ({error}); install it as requirements.txt pins it, or take another backend"
         ) from error
     return openvino.Core()
@@ -122,9 +133,10 @@ def _core() -> Any:
 
 def _converted(model: Model, load: Callable[[], SentenceTransformer]) -> Any:
     """The model as OpenVINO reads it: what is kept, if it is whole, else converted now and kept."""
-    key = remembered.key("openvino", remembered.versions())
+    key = remembered.key("openvino", CONVERSION, remembered.versions())
     path = remembered.place(model.fingerprint, f"openvino-{key}.xml")
     if _is_whole(path):
+        remembered.used(path, *(path.with_suffix(suffix) for suffix in (".bin", ".json")))
         return _core().read_model(path)
     made = _convert(model, load())
     _keep(made, path)
@@ -154,7 +166,11 @@ def _convert(model: Model, loaded: SentenceTransformer) -> Any:
             warnings.simplefilter("ignore")  # of tracing: what it warns of shows in the comparison on the probes
             made = openvino.convert_model(Whole().eval(), example_input={"input_ids": example, "attention_mask": mask})
     except Exception as error:  # tracing and conversion raise what they like
-        raise EncoderError(f"encoder {model.encoder.name}: OpenVINO cannot convert it: {error}") from error
+        of_the_moment = isinstance(error, OSError) or is_out_of_memory(error)
+        refused = (EncoderError if of_the_moment else Unsuitable)(
+            f"encoder {model.encoder.name}: OpenVINO cannot convert it: {error}"
+        )
+        raise refused from error
     made.reshape({one: [-1, -1] for one in made.inputs})
     if model.encoder.precision == EIGHT_BITS:
         with_weights_in_eight_bits(made)
@@ -170,12 +186,13 @@ def _keep(made: Any, path: Path) -> None:
         openvino.save_model(made, unfinished, compress_to_fp16=False)
         for suffix in _SUFFIXES:
             unfinished.with_suffix(suffix).replace(path.with_suffix(suffix))
+        body = json.dumps(_sums(path)).encode()
     except (OSError, RuntimeError) as error:
         logger.warning("%s cannot be kept (%s); the next process will convert the model again", path, error)
         for suffix in _SUFFIXES:
-            unfinished.with_suffix(suffix).unlink(missing_ok=True)
+            with suppress(OSError):  # there may be no such folder
+                unfinished.with_suffix(suffix).unlink(missing_ok=True)
         return
-    body = json.dumps(_sums(path)).encode()
     remembered.keep(path.with_suffix(".json"), lambda file: file.write(body))
 
 
@@ -184,7 +201,7 @@ def _is_whole(path: Path) -> bool:
     try:
         expected = json.loads(path.with_suffix(".json").read_bytes())
         return bool(expected == _sums(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError) as error:
         logger.warning("%s cannot be read (%s); the model is converted anew", path, error)

@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from slipway.encoders import remembered
+from slipway.encoders.base import Unsuitable
 from slipway.encoders.model import Model
 from slipway.errors import EncoderError
 
@@ -90,7 +91,7 @@ def check_unchanged(encoder: TextEncoder, model: Model) -> float:
     """
     path = remembered.place(model.fingerprint, f"served-{remembered.key('served', probes(model))}.npz")
     cosine = least_cosine(encoder, model, _remembered(path, model, lambda: encoder))
-    if cosine < LEAST_SERVED:
+    if not cosine >= LEAST_SERVED:
         raise EncoderError(
             f"encoder {model.encoder.name}: its service makes other vectors than when it was first used here: cosine "
             f"{cosine:.5f} on a probe text, the least allowed is {LEAST_SERVED}; put the model back that it served, or "
@@ -105,13 +106,13 @@ def _remembered(path: Path, model: Model, make: Callable[[], TextEncoder]) -> Ve
     found = _read(path, model)
     if found is None:
         made = found = _vectors(make(), model)
+        if not np.isfinite(made).all():
+            raise EncoderError(
+                f"encoder {model.encoder.name}: vectors of probe texts hold numbers that are none (NaN or infinity): "
+                f"nothing can be compared with them; the model's weights are damaged, or too large for what computes it"
+            )
         remembered.keep(path, lambda file: np.savez(file, vectors=made))
     return found
-
-
-def is_remembered(model: Model) -> bool:
-    """Whether `reference` needs no encoder."""
-    return _read(remembered.place(model.fingerprint, f"reference-{_key(model)}.npz"), model) is not None
 
 
 def least_cosine(encoder: TextEncoder, model: Model, expected: Vectors) -> float:
@@ -119,6 +120,8 @@ def least_cosine(encoder: TextEncoder, model: Model, expected: Vectors) -> float
 
     Vectors of no length, which static models make of empty texts, are equal to each other.
     """
+    if not np.isfinite(expected).all():
+        return -1.0
     made = _vectors(encoder, model)
     if made.shape != expected.shape or not np.isfinite(made).all():
         return -1.0
@@ -131,8 +134,8 @@ def least_cosine(encoder: TextEncoder, model: Model, expected: Vectors) -> float
 def check(encoder: TextEncoder, model: Model, expected: Vectors, least: float) -> float:
     """The smallest cosine on the probes. Raises `EncoderError` when it is below `least`."""
     cosine = least_cosine(encoder, model, expected)
-    if cosine < least:
-        raise EncoderError(
+    if not cosine >= least:  # also of what is no number
+        raise Unsuitable(
             f"encoder {model.encoder.name}: {encoder.backend} on {encoder.device} would change the vector space "
             f"silently: cosine {cosine:.5f} to sentence-transformers on a probe text, the least allowed is {least}; "
             f"take another backend or dtype (embed.backend, embed.dtype), or report the model that shows it"
@@ -171,4 +174,8 @@ def _read(path: Path, model: Model) -> Vectors | None:
     if found.shape != (2 * len(probes(model)), model.encoder.dimension) or found.dtype != np.float32:
         logger.warning("%s holds something else than probe vectors; it is made anew", path)
         return None
+    if not np.isfinite(found).all():
+        logger.warning("%s holds numbers that are none; it is made anew", path)
+        return None
+    remembered.used(path)
     return cast("Vectors", found)

@@ -6,7 +6,8 @@
     _encoders/<fingerprint>/lock                  held by the process that is finding out
 
 A key covers the versions of the libraries, and the machine where it matters. What cannot be read is found out anew;
-what cannot be written is only logged, as everything can be found out again.
+what cannot be written is only logged, as everything can be found out again. What nobody used for a month is removed
+when something new was found out about the model.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import fcntl
 import logging
 import os
 import platform
+import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,12 +31,61 @@ from slipway.storage.files import replacing
 
 logger = logging.getLogger("slipway")
 
+_DRIVER = "/proc/driver/nvidia/gpus"
+_DEVICES = ("nvidia[0-9]*", "dxg", "kfd")
+UNUSED = 30 * 24 * 3_600  # seconds
+_NOWHERE = Path(os.devnull)  # below it nothing can be kept, and nothing is found
 _LIBRARIES = ("openvino", "sentence-transformers", "tokenizers", "torch", "transformers")
 
 
 def place(model: str, name: str) -> Path:
     """Where a file is kept for the model of that fingerprint."""
-    return cache_root() / "_encoders" / model / name
+    return _root() / "_encoders" / model / name
+
+
+def _root() -> Path:
+    try:
+        return cache_root()
+    except RuntimeError as error:  # of a user without a home
+        _warn_once(f"there is no folder to keep findings about encoders in ({error})")
+        return _NOWHERE
+
+
+def can_keep(model: str) -> bool:
+    """Whether anything can be kept for the model of that fingerprint; if not, that is logged."""
+    folder = place(model, "")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError as error:
+        _warn_once(f"nothing can be kept in {folder} ({error.strerror})")
+        return False
+
+
+@lru_cache(maxsize=16)
+def _warn_once(what: str) -> None:
+    logger.warning(
+        "%s: set SLIPWAY_CACHE to a folder that this user may write to; until then every process converts and compares "
+        "its encoders by itself, and takes the first backend that makes the same vectors",
+        what,
+    )
+
+
+def used(*paths: Path) -> None:
+    """Note that files were of use just now."""
+    with suppress(OSError):  # of a folder that can only be read, where nothing is removed either
+        for path in paths:
+            os.utime(path)
+
+
+def tidy(model: str) -> None:
+    """Remove what was not used for a month: of other versions, or left by a process that was killed."""
+    now = time.time()
+    with suppress(OSError):  # as above, or another process was first
+        for path in place(model, "").iterdir():
+            if path.name != "lock" and path.is_file() and now - path.stat().st_mtime > UNUSED:
+                path.unlink(missing_ok=True)
 
 
 def keep(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -57,7 +109,10 @@ def one_at_a_time(model: str) -> Iterator[None]:
         yield
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:  # file systems without locks: several processes may find out the same
+            logger.warning("%s cannot be locked (%s); going on without", path, error.strerror)
         yield
     finally:
         os.close(descriptor)
@@ -87,12 +142,18 @@ def cores() -> int:
 
 
 def cards() -> list[str]:
-    """NVIDIA's cards as their driver lists them, and which of them this process may see; found without torch."""
+    """What tells of graphics cards, and which of them this process may see; found without torch.
+
+    NVIDIA's driver lists its cards; containers may be given the devices alone. Cards of Windows (WSL) and of AMD show
+    as devices of theirs.
+    """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    listed = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
-    if visible == "" or not listed:
+    if visible == "":
         return []
-    return [*(path.read_text().partition("\n")[0] for path in listed), f"visible: {visible or 'all'}"]
+    listed = [path.read_text().partition("\n")[0] for path in sorted(Path(_DRIVER).glob("*/information"))]
+    devices = sorted(str(path) for pattern in _DEVICES for path in Path("/dev").glob(pattern))
+    found = listed or devices
+    return [*found, f"visible: {visible or 'all'}"] if found else []
 
 
 def key(*parts: object) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from slipway.encoders.base import Unsuitable
 from slipway.encoders.model import Model
 from slipway.errors import EncoderError
 
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from slipway.encoders.base import Vectors
 
 BATCH_SIZE = 32
+
+
+def is_installed() -> bool:
+    """Whether sentence-transformers and torch can be imported, found out without doing so."""
+    return all(importlib.util.find_spec(name) is not None for name in ("torch", "sentence_transformers"))
 
 
 def open_model(model: Model, device: str = "auto", dtype: str = "float32") -> SentenceTransformer:
@@ -30,7 +37,7 @@ def open_model(model: Model, device: str = "auto", dtype: str = "float32") -> Se
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging as transformers_logging
     except ImportError as error:
-        raise EncoderError(
+        raise Unsuitable(
             f"encoder {model.encoder.name}: sentence-transformers is not installed here ({error}); install it with "
             f"torch, as requirements.txt pins them, or search by vector"
         ) from error

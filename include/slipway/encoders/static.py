@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from slipway.encoders.base import Unsuitable
 from slipway.encoders.model import WEIGHTS, Model
 from slipway.encoders.texts import Texts, Tokens
 from slipway.errors import EncoderError
@@ -27,7 +28,7 @@ class StaticEncoder:
 
     def __init__(self, model: Model) -> None:
         if not model.is_static:
-            raise EncoderError(f"encoder {model.encoder.name}: {model.folder} is no static model, but computes layers")
+            raise Unsuitable(f"encoder {model.encoder.name}: {model.folder} is no static model, but computes layers")
         self.fingerprint = model.fingerprint
         self.dimension = model.encoder.dimension
         self._prompts = model.encoder.prompts

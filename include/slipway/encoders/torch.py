@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from slipway.encoders.base import Unsuitable
 from slipway.encoders.batches import Batch
 from slipway.encoders.model import Model
 from slipway.encoders.sentence_transformers import open_model
-from slipway.errors import EncoderError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -31,7 +31,7 @@ class TorchEngine:
         self, model: Model, device: str, dtype: str = "float32", loaded: SentenceTransformer | None = None
     ) -> None:
         if model.is_static:
-            raise EncoderError(f"encoder {model.encoder.name}: a static model has no layers to compute")
+            raise Unsuitable(f"encoder {model.encoder.name}: a static model has no layers to compute")
         self._model = loaded or open_model(model, device, dtype)
         self.device, self.dtype = str(self._model.device), dtype
         self.batch_tokens = BATCH_TOKENS if self.device == "cpu" else BATCH_TOKENS_OF_A_CARD

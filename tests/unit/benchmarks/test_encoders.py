@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.encoders import last_line, works
-from benchmarks.encoding import arithmetic, report
+from benchmarks.encoding import arithmetic, fastembed_peer, report
 from benchmarks.encoding.report import Section
 from benchmarks.encoding.rounds import Measured, Work, measured
 from benchmarks.encoding.systems import Absent, System
@@ -112,6 +113,17 @@ def test_a_token_of_minilm_costs_twenty_one_million_operations() -> None:
 
 def test_a_matrix_product_has_a_speed() -> None:
     assert arithmetic.peak() > 1e8
+
+
+def test_a_peer_that_does_not_load_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text("raise SystemExit(3)")
+    monkeypatch.setattr(fastembed_peer, "installed", lambda _: Path(sys.executable))
+    monkeypatch.setattr(fastembed_peer, "exported", lambda _: tmp_path)
+    monkeypatch.setattr(fastembed_peer, "WORKER", worker)
+    with fastembed_peer.fastembed(tmp_path, 16) as peer:
+        assert isinstance(peer, Absent)
+        assert "ended with status 3" in peer.reason
 
 
 def test_without_the_data_ndcg_is_not_measured(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def test_without_a_release_the_model_is_probed(run: Run, monkeypatch: pytest.Mon
         (lambda vectors, _: vectors[:, :8], "makes vectors of 8 numbers, configured are 16"),
         (lambda vectors, _: vectors * 2, "not of length 1"),
         (lambda vectors, calls: vectors if calls == 1 else vectors[::-1], "gives one text two vectors"),
+        (lambda vectors, calls: vectors if calls == 1 else vectors * np.nan, "gives one text two vectors"),
+        (lambda vectors, _: vectors * np.nan, "not of length 1"),
     ],
 )
 def test_a_model_that_is_not_sound_fails(run: Run, change: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +111,12 @@ def test_vectors_that_differ_fail_and_name_both_fingerprints(run: Run, monkeypat
     assert found.status is Status.FAIL
     assert f"release {made} was built by {'f' * 16}, the model here is {'f' * 16}" in found.found
     assert "cosine" in found.found
+
+
+def test_numbers_that_are_none_differ(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_live(run)
+    found = looked_at(run, Probe(lambda vectors, calls: vectors if calls <= 2 else vectors * np.nan), monkeypatch)
+    assert (found.status, "cosine -1.0000" in found.found) == (Status.FAIL, True), found
 
 
 def test_another_models_fingerprint_fails_and_both_are_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -16,7 +17,8 @@ import pytest
 
 from slipway.config import Encoder
 from slipway.config.collection import Embed
-from slipway.encoders import choosing, find_model, load_encoder, openvino, remembered
+from slipway.encoders import candidates, choosing, find_model, load_encoder, openvino, remembered, sentence_transformers
+from slipway.encoders.base import Unsuitable
 from slipway.encoders.batches import padded
 from slipway.encoders.candidates import Candidate, Wanted, Workbench
 from slipway.encoders.choosing import choice_of, choose
@@ -78,7 +80,8 @@ class Clock:
         return self.now
 
 
-Plan = dict[str, tuple[float, float] | str]  # candidate → how far its vectors turn and its seconds, or why it fails
+# candidate → how far its vectors turn and its seconds, or why it fails this time; what is not named is not installed
+Plan = dict[str, tuple[float, float] | str]
 
 
 class Machine:
@@ -89,7 +92,9 @@ class Machine:
 
     def build(self, bench: Workbench, candidate: Candidate) -> TextEncoder:
         self.built.append(str(candidate))
-        found = self.plan.get(str(candidate), "it is not installed")
+        if str(candidate) not in self.plan:
+            raise Unsuitable(f"{candidate}: it is not installed")
+        found = self.plan[str(candidate)]
         if isinstance(found, str):
             raise EncoderError(f"{candidate}: {found}")
         return Backend(bench._model, candidate, *found, self.clock)
@@ -174,6 +179,86 @@ def test_the_choice_is_remembered_and_compared_again(monkeypatch: pytest.MonkeyP
     assert chosen().backend == "torch"
 
 
+def test_a_remembered_choice_says_the_cosine_of_this_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = use(monkeypatch, {"openvino float32": FAST, "torch float32": SLOW, **STOCK})
+    assert chosen().cosine == pytest.approx(1, abs=1e-6)
+    machine.plan["openvino float32"] = (0.01, 1.0)
+    again = chosen()
+    assert again.cosine is not None and 0.9999 < again.cosine < 0.99998
+
+
+def test_a_choice_is_not_remembered_while_something_failed_for_the_moment(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    machine = use(monkeypatch, {"openvino float32": "no space left", "torch float32": SLOW, **STOCK})
+    assert chosen().backend == "torch"
+    assert not list(cache.glob("_encoders/*/choice-*.json"))
+    machine.plan["openvino float32"] = FAST
+    assert chosen().backend == "openvino"
+    assert len(list(cache.glob("_encoders/*/choice-*.json"))) == 1
+
+
+def test_what_nobody_used_for_a_month_is_removed_when_a_choice_is_kept(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    use(monkeypatch, {"openvino float32": FAST, **STOCK})
+    folder = cache / "_encoders" / packaged_model().fingerprint
+    folder.mkdir(parents=True)
+    old, recent = folder / "openvino-0123-cafe.bin", folder / "openvino-4567.bin"
+    for path in (old, recent, folder / "lock"):
+        path.touch()
+    for path in (old, folder / "lock"):
+        os.utime(path, (0, 0))
+    chosen()
+    assert (old.exists(), recent.exists(), (folder / "lock").exists()) == (False, True, True)
+
+
+@pytest.mark.parametrize("place", ["a file", "no home"])
+def test_where_nothing_can_be_remembered_the_first_that_is_the_same_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str
+) -> None:
+    remembered._warn_once.cache_clear()
+    if place == "a file":
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "file"))
+    else:
+        monkeypatch.setattr(remembered, "cache_root", Path("~nobody-of-that-name").expanduser)
+    machine = use(monkeypatch, {"openvino float32": SLOW, "torch float32": FAST, **STOCK})
+    assert (chosen().backend, machine.built) == ("openvino", ["openvino float32"])
+    assert "set SLIPWAY_CACHE to a folder that this user may write to" in caplog.text
+
+
+def test_a_file_system_without_locks_is_no_obstacle(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cache: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(remembered.fcntl, "flock", refuse)
+    use(monkeypatch, {"openvino float32": FAST, **STOCK})
+    assert chosen().backend == "openvino"
+    assert "cannot be locked (No locks available); going on without" in caplog.text
+    assert list(cache.glob("_encoders/*/choice-*.json"))
+
+
+def test_a_card_shows_by_its_device_where_no_driver_lists_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(remembered, "_DRIVER", str(tmp_path))
+    monkeypatch.setattr(remembered, "_DEVICES", ("null",))
+    assert remembered.cards() == ["/dev/null", "visible: all"]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    candidates._log_device.cache_clear()
+    caplog.set_level(logging.INFO, "slipway")
+    assert Workbench(packaged_model(), Wanted()).device == "cuda"
+    assert Workbench(packaged_model(), Wanted()).device == "cuda"
+    assert caplog.text.count("encoders compute on cuda: /dev/null, visible: all") == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert Workbench(packaged_model(), Wanted()).device == "cpu"
+    assert "encoders compute on cpu: CUDA_VISIBLE_DEVICES is empty" in caplog.text
+
+
 OTHER = '{"backend": "static", "device": "cpu", "dtype": "float32", "cosine": 1.0}'
 
 
@@ -255,7 +340,9 @@ def test_a_converted_model_that_was_damaged_is_converted_anew(
     for suffix in (".xml", ".bin", ".json"):
         copy.with_suffix(suffix).write_bytes(kept.with_suffix(suffix).read_bytes())
     assert openvino._is_whole(copy)
-    copy.with_suffix(".bin").write_bytes(b"\0" + copy.with_suffix(".bin").read_bytes()[1:])
+    weights = bytearray(copy.with_suffix(".bin").read_bytes())
+    weights[0] ^= 1
+    copy.with_suffix(".bin").write_bytes(weights)
     assert not openvino._is_whole(copy)
     copy.with_suffix(".json").write_text("{")
     assert not openvino._is_whole(copy)
@@ -269,16 +356,16 @@ from slipway.config import Encoder
 from slipway.encoders import load_encoder
 encoder = load_encoder(Encoder.model_validate_json(sys.argv[1]))
 print(encoder.backend, encoder.encode_queries(["merge", "join"]).shape)
-print(*sorted({name.partition(".")[0] for name in sys.modules}))
+print(*sorted({name.partition(".")[0] for name, module in sys.modules.items() if module is not None}))
 """
 HEAVY = {"torch", "transformers", "sentence_transformers", "openvino_telemetry"}
 
 
-def alone(encoder: Encoder, cache: Path, backend: str) -> tuple[str, set[str]]:
-    """What a fresh process says of the encoder, and what it imported."""
+def alone(encoder: Encoder, cache: Path, backend: str, program: str = PROGRAM) -> tuple[str, set[str]]:
+    """What a fresh process says of the encoder, and what it imported. It must end with status 0."""
     environment = os.environ | {"SLIPWAY_CACHE": str(cache), "SLIPWAY_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""}
     told = subprocess.run(
-        [sys.executable, "-c", PROGRAM, encoder.model_dump_json()],
+        [sys.executable, "-c", program, encoder.model_dump_json()],
         env=environment | {"PYTHONPATH": str(ROOT / "include")},
         capture_output=True,
         text=True,
@@ -296,6 +383,52 @@ def test_a_later_process_needs_no_torch_for_a_converted_model(found_out: Path) -
         choose(packaged_model(), Wanted(backend="openvino"))  # any device, as a reader asks
     told, imported = alone(minilm(), found_out, "openvino")
     assert (told, imported & HEAVY) == ("openvino (2, 384)", set())
+
+
+LIVES = """
+import gc, sys, weakref
+from slipway.config import Encoder
+from slipway.encoders import load_encoder, recycling
+encoder = load_encoder(Encoder.model_validate_json(sys.argv[1]))
+texts = [f"text {number} " * 9 for number in range(200)]
+first = encoder.encode_documents(texts)
+dropped = weakref.ref(encoder)
+del encoder
+recycling.drop_encoders()
+print("alive" if dropped() else "dead")
+print((load_encoder(Encoder.model_validate_json(sys.argv[1])).encode_documents(texts) == first).all())
+"""
+
+
+@needs_openvino
+def test_a_converted_model_is_given_free_and_its_process_ends_in_order(found_out: Path) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SLIPWAY_CACHE", str(found_out))
+        environment.setenv("CUDA_VISIBLE_DEVICES", "")
+        choose(packaged_model(), Wanted(backend="openvino"))
+    assert alone(minilm(), found_out, "openvino", LIVES) == ("dead", {"True"})
+
+
+def test_a_static_model_needs_no_torch_at_all(tmp_path: Path, cache: Path) -> None:
+    encoder = Encoder.model_validate(static_model(tmp_path / "model", 16))
+    without = "import sys\nsys.modules.update(torch=None, sentence_transformers=None)"
+    told, imported = alone(encoder, cache, "auto", without + PROGRAM)
+    assert (told, imported & HEAVY) == ("static (2, 16)", set())
+
+
+def test_a_static_model_is_compared_where_sentence_transformers_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = find_model(Encoder.model_validate(static_model(tmp_path / "model", 16)))
+    monkeypatch.setattr(sentence_transformers, "is_installed", lambda: False)
+    with caplog.at_level(logging.INFO, "slipway"):
+        choice = choice_of(choose(model, Wanted(backend="static", device="cpu")))
+    assert choice is not None and choice.cosine is None
+    assert "are not compared, as sentence-transformers is not installed here" in caplog.text
+    monkeypatch.undo()
+    monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "another"))
+    choice = choice_of(choose(model, Wanted(backend="static", device="cpu")))
+    assert choice is not None and choice.cosine is not None and choice.cosine > 0.9999
 
 
 def test_a_later_process_needs_no_torch_for_a_static_model(tmp_path: Path, cache: Path) -> None:
@@ -370,6 +503,13 @@ def test_eight_bits_are_computed_by_openvino_or_not_at_all(monkeypatch: pytest.M
     with pytest.raises(EncoderError, match="would change the vector space silently"):
         choose(model, ON_CPU)
     assert set(machine.built) == {"openvino int8"}
+
+
+@pytest.mark.parametrize("wanted", [Wanted(backend="torch"), Wanted(dtype="bfloat16")])
+def test_bad_input_eight_bits_by_another_backend_or_in_other_numbers(wanted: Wanted) -> None:
+    model = Model(minilm(precision="int8"), packaged_model().folder)
+    with pytest.raises(EncoderError, match="int8 is computed by openvino from float32 numbers only, but"):
+        choose(model, wanted)
 
 
 @needs_openvino

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from slipway.config import Encoder
-from slipway.encoders import Model, find_model
+from slipway.encoders import Model, eight_bits, find_model
 from slipway.encoders.model import TOKENIZER, WEIGHTS
 from slipway.errors import EncoderError
 from tests.support.encoders import PACKAGE, minilm, model_folder, packaged_model
@@ -199,8 +199,11 @@ def test_vector_spaces_that_exist_keep_their_names() -> None:
     assert Encoder.model_validate(described) == minilm()
 
 
-def test_eight_bits_are_a_space_of_their_own(folder: Path) -> None:
+def test_eight_bits_are_a_space_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(folder, precision="int8").fingerprint != found(folder).fingerprint
+    before = found(folder, precision="int8").fingerprint
+    monkeypatch.setattr(eight_bits, "VERSION", eight_bits.VERSION + 1)
+    assert found(folder, precision="int8").fingerprint != before
     assert small(folder, precision="int8").model_dump()["precision"] == "int8"
 
 

@@ -136,6 +136,25 @@ def test_numbers_that_are_none_are_refused(spoiled: float) -> None:
     assert parity.least_cosine(FakeEncoder(model), model, expected[:, :100]) == -1
 
 
+def test_a_reference_of_numbers_that_are_none_lets_nothing_through(cache: Path) -> None:
+    model = packaged_model()
+    expected = np.vstack([FakeEncoder(model).encode_documents(parity.probes(model))] * 2)
+    expected[3, 5] = np.nan
+    with pytest.raises(EncoderError, match="would change the vector space silently: cosine -1"):
+        parity.check(FakeEncoder(model), model, expected, parity.LEAST)
+
+    class Damaged(FakeEncoder):
+        def encode_documents(self, texts: Sequence[str]) -> Vectors:
+            return np.full((len(texts), self.dimension), np.nan, dtype=np.float32)
+
+    with pytest.raises(EncoderError, match="hold numbers that are none"):
+        parity.reference(model, lambda: Damaged(model))
+    first = parity.reference(model, lambda: FakeEncoder(model))
+    (kept,) = cache.glob("_encoders/*/reference-*.npz")
+    np.savez(kept, vectors=expected)
+    np.testing.assert_array_equal(parity.reference(model, lambda: FakeEncoder(model)), first)
+
+
 def test_a_text_without_a_token_may_have_no_direction() -> None:
     model = packaged_model()
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import psutil
 
 TELLING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve")
-LIBRARIES = ("faiss-cpu", "hnswlib", "usearch", "numpy")
+ENCODING = ("torch", "sentence-transformers", "transformers", "openvino", "tokenizers")
+AIRFLOW = ("apache-airflow",)
+INDEXING = ("faiss-cpu", "hnswlib", "usearch", "numpy")
 
 
 def machine() -> str:
@@ -25,10 +27,10 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} logical cores ({sets}), {memory:.0f} GiB, Python {platform.python_version()}"
 
 
-def libraries() -> str:
-    """The versions of what builds and searches: "faiss-cpu 1.15.1, …"."""
+def libraries(*names: str) -> str:
+    """The versions of what is installed of these: "torch 2.13.0, …"."""
     found = []
-    for name in LIBRARIES:
+    for name in names:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
