@@ -16,6 +16,7 @@ from benchmarks.indexing.systems import Rows
 
 PYTHON = "python3.11"
 WORKER = Path(__file__).with_name("autofaiss_worker.py")
+INSTALLED = ("autofaiss", "faiss-cpu<1.8", "numpy<2", "pyarrow<18")  # what it names of newer FAISS is no more
 LIMIT_SECONDS = 3_600
 
 
@@ -37,7 +38,7 @@ def environment(folder: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         for command in (
             [PYTHON, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "-q", "autofaiss", "pyarrow<18"],
+            [str(python), "-m", "pip", "install", "-q", *INSTALLED],
         ):
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT_SECONDS)
         (folder / ".installed").touch()
