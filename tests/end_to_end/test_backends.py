@@ -37,5 +37,5 @@ def test_a_night_and_a_search_by_text_with_what_is_chosen_here(tmp_path: Path, m
     monkeypatch.setenv("SLIPWAY_BACKEND", "openvino")
     with serving.open(tmp_path / "store" / NAME, cache=tmp_path / "releases") as reader:
         wanted = list(TEXTS)[7]
-        assert reader.search(TEXTS[wanted], k=1)[0][0].document_id == f"api:{wanted}"
+        assert reader.search(TEXTS[wanted], k=1)[0].document_id == f"api:{wanted}"
     forget()
