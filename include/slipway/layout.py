@@ -144,6 +144,12 @@ def vector_probe(encoder: str, key: str) -> str:
     return f"{vectors(encoder)}/probe-{key}.npy"
 
 
+def is_vector_probe(key: str) -> bool:
+    """Whether `vector_probe` makes such keys."""
+    names = key.split("/")
+    return len(names) == 3 and names[0] == "vectors" and names[2].startswith("probe-")
+
+
 def choice(fingerprint: str) -> str:
     """Place of the index that a contract led to."""
     return f"{CHOICES}{fingerprint}"
