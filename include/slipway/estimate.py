@@ -42,14 +42,17 @@ class Speed:
 ASSUMED = Speed(500.0, "assumed, as so little is not worth a measurement")
 
 
-def recorded(parts: Sequence[Manifest], device: str, backend: str = "auto") -> Speed | None:
+def recorded(
+    parts: Sequence[Manifest], device: str, backend: str = "auto", *, by_service: bool = False
+) -> Speed | None:
     """The median speed of an encoder's newest vector parts on one device by one backend, or None when no part tells.
 
     A part tells by its facts (slipway.throughput). `device` and `backend` are the collection's settings; for "auto"
-    they are those of the newest part. Parts of few tokens do not count.
+    they are those of the newest part. `by_service`: the encoder has a service, which computes elsewhere whatever these
+    settings are; only its parts tell then, and else none of them. Parts of few tokens do not count.
     """
     newest = sorted(parts, key=lambda part: (part.created_at, part.place), reverse=True)
-    made = [took for part in newest if (took := told(part.facts)) and _tells(took, device, backend)]
+    made = [took for part in newest if (took := told(part.facts)) and _tells(took, device, backend, by_service)]
     alike = [took for took in made if took.kind == made[0].kind][:NEWEST_PARTS]
     if not alike:
         return None
@@ -58,12 +61,10 @@ def recorded(parts: Sequence[Manifest], device: str, backend: str = "auto") -> S
     return Speed(speed, f"median of the {parts_named}, made on {alike[0].kind}")
 
 
-def _tells(took: Throughput, device: str, backend: str) -> bool:
-    """A service computes elsewhere, whatever this machine's settings are."""
-    chosen = took.backend == SERVICE or (
-        device in ("auto", took.device.partition(":")[0]) and backend in ("auto", took.backend)
-    )
-    return chosen and took.tokens >= PART_TOKENS and took.seconds > 0
+def _tells(took: Throughput, device: str, backend: str, by_service: bool) -> bool:
+    if (took.backend == SERVICE) != by_service or took.tokens < PART_TOKENS or took.seconds <= 0:
+        return False
+    return by_service or (device in ("auto", took.device.partition(":")[0]) and backend in ("auto", took.backend))
 
 
 def probed(run: Run, sample: Sequence[tuple[str, int]]) -> Speed:

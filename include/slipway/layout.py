@@ -14,6 +14,7 @@
   checkpoints/<time>-<run_id>/         a snapshot that later runs may build on, and how far each source was read
   chunks/<fingerprint>/                its passages
   vectors/<encoder>/<part>/            content-addressed vectors, shared by all builds
+  vectors/<encoder>/probe-<key>.npy    what a service that is verified by its first use made of the probe texts
   choices/<fingerprint>/               which index an index contract led to, and everything that was tried for it
   builds/<fingerprint>/                an index that several workers build: trained, and how its vectors are cut
   builds/<fingerprint>/shard-<n>/      one worker's part of it
@@ -133,6 +134,20 @@ def vectors(encoder: str) -> str:
 def vector_part(encoder: str, part: str) -> str:
     """Place of one vector part."""
     return f"vectors/{encoder}/{part}"
+
+
+def vector_probe(encoder: str, key: str) -> str:
+    """Key of the vectors that an encoder's service made of the probe texts when it was first used.
+
+    Within no place, so that maintenance and readers of parts pass it by. `key` names the texts.
+    """
+    return f"{vectors(encoder)}/probe-{key}.npy"
+
+
+def is_vector_probe(key: str) -> bool:
+    """Whether `vector_probe` makes such keys."""
+    names = key.split("/")
+    return len(names) == 3 and names[0] == "vectors" and names[2].startswith("probe-")
 
 
 def choice(fingerprint: str) -> str:

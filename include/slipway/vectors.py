@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from slipway import layout
-from slipway.errors import CorruptObject, EncoderError
+from slipway.errors import ConflictError, CorruptObject, EncoderError, ObjectMissing
 from slipway.manifest import MANIFEST, Draft, Manifest, fetch, find, load
 from slipway.parts import read_batches
 from slipway.storage.base import ObjectStore
@@ -112,6 +113,31 @@ def parts(store: ObjectStore, encoder: str) -> list[Manifest]:
     suffix = f"/{MANIFEST}"
     prefix = f"{layout.vectors(encoder)}/"
     return [load(store, info.key.removesuffix(suffix)) for info in store.list(prefix) if info.key.endswith(suffix)]
+
+
+def first_probe(store: ObjectStore, encoder: str, key: str, made: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What the encoder's service made of the probe texts that `key` names when it was first used with this store.
+
+    `made` is what it makes now, (n, dimension) float32, and is kept where nothing is: whoever writes first decides.
+    Raises `CorruptObject`.
+    """
+    place, body = layout.vector_probe(encoder, key), BytesIO()
+    try:
+        found = store.read(place).body
+    except ObjectMissing:
+        np.save(body, made, allow_pickle=False)
+        try:
+            store.put_if(place, body.getvalue(), None)
+            return made
+        except ConflictError:
+            found = store.read(place).body
+    try:
+        kept: npt.NDArray[np.float32] = np.load(BytesIO(found), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise CorruptObject(f"{place} is not a NumPy array: {error}; restore it") from error
+    if kept.dtype != np.float32 or kept.shape != made.shape or not np.isfinite(kept).all():
+        raise CorruptObject(f"{place} holds {kept.dtype} {kept.shape}, not {made.shape} finite float32; restore it")
+    return kept
 
 
 def fetch_hashes(store: ObjectStore, part: Manifest, scratch: Path) -> Path:

@@ -163,8 +163,8 @@ def _above(key: str) -> Iterator[str]:
 
 
 def _loose(here: Mapping[str, ObjectInfo]) -> list[str]:
-    """Small objects that stand for themselves: the runs' results, and pins."""
-    return [key for key in here if key.startswith(layout.PINS) or _is_result(key)]
+    """Small objects that stand for themselves: the runs' results, pins, and what services made of the probe texts."""
+    return [key for key in here if key.startswith(layout.PINS) or _is_result(key) or layout.is_vector_probe(key)]
 
 
 def _is_result(key: str) -> bool:

@@ -26,6 +26,12 @@ class Service(BaseModel):
     )
     model: str = Field(min_length=1, description="the model's name there")
     connection: str | None = Field(None, description="connection whose password is the API key; none: no key is sent")
+    verify: Literal["weights", "first_use"] = Field(
+        "weights",
+        description="what its vectors are compared with. weights: those of the model's weights, which must be on every "
+        "machine that encodes; first_use: those that it made when it was first used, for models whose weights are "
+        "not at hand, and which are then neither downloaded nor looked at",
+    )
     texts: int = Field(64, ge=1, le=2_048, description="most texts of one request")
     tokens: int = Field(16_384, ge=16, description="most tokens of one request")
     requests: int = Field(4, ge=1, le=64, description="requests on the way at once")
@@ -62,8 +68,8 @@ class Encoder(BaseModel):
     )
     service: Service | None = Field(
         None,
-        description="computes the vectors instead of this machine, which then needs the model's tokenizer only (and "
-        "its weights, where the service is to be compared with them)",
+        description="computes the vectors instead of this machine, which then needs the model's tokenizer, and with "
+        "service.verify: weights, the default, its weights to compare the service with",
     )
 
     @model_validator(mode="after")
@@ -74,7 +80,14 @@ class Encoder(BaseModel):
             raise ValueError("revision belongs to a hub model")
         if self.service is not None and self.precision != "full":
             raise ValueError("precision is of what this machine computes; a service has its own: remove one of the two")
+        if self.weights_sha256 is not None and self.is_first_use:
+            raise ValueError("weights_sha256 is of weights that service.verify: first_use never looks at: remove it")
         return self
+
+    @property
+    def is_first_use(self) -> bool:
+        """Whether a service computes it that is compared with what it was at first, and not with weights."""
+        return self.service is not None and self.service.verify == "first_use"
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

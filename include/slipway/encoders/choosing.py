@@ -18,7 +18,6 @@ from slipway.encoders import openvino, parity, remembered
 from slipway.encoders.base import Unsuitable
 from slipway.encoders.candidates import REFERENCE, Candidate, Wanted, Workbench
 from slipway.encoders.model import Model
-from slipway.encoders.service import ServiceEncoder
 from slipway.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -88,12 +87,19 @@ def choose(model: Model, wanted: Wanted) -> TextEncoder:
 
 
 def serve(model: Model, secrets: Secrets | None) -> TextEncoder:
-    """The encoder's service, compared with the model where its weights are here, else with what it was at first.
+    """The encoder's service, compared with the model's weights or with what it was at first (service.verify).
 
     Raises `EncoderError`, `ServiceDenied` and `ServiceUnreachable`.
     """
+    try:
+        from slipway.encoders.service import ServiceEncoder
+    except ImportError as error:
+        raise EncoderError(
+            f"encoder {model.encoder.name}: its service cannot be asked from here ({error}); install httpx, "
+            f'which pip install "slipway[text]" brings, or search by vector'
+        ) from error
     encoder = ServiceEncoder(model, secrets)
-    if model.has_weights:
+    if not model.encoder.is_first_use:
         expected = parity.reference(model, lambda: Workbench(model, Wanted()).reference)
         cosine = parity.check(encoder, model, expected, parity.LEAST_SERVED)
         _choices[encoder] = Choice(encoder.backend, encoder.device, "of its own", cosine)
@@ -102,7 +108,7 @@ def serve(model: Model, secrets: Secrets | None) -> TextEncoder:
         cosine = parity.check_unchanged(encoder, model)
         logger.info(
             "encoder %s: its service makes the vectors that it made when it was first used here (cosine %.7f); what "
-            "they should be is not known, as the model's weights are not here",
+            "they should be is not known, as it is not compared with the model's weights (service.verify)",
             model.encoder.name,
             cosine,
         )

@@ -48,23 +48,21 @@ class Model:
         """16 hex digits that name the vector space: the model's files, prompts, length and dimension.
 
         Where the model came from and what it is called do not count, so the same model by package, folder or hub
-        shares its vectors, and so does a service that computes the model whose weights are here, as it is compared with
-        them. Without weights the name that the service has for its model stands for them.
+        shares its vectors, and so does a service that is verified by the model's weights. For one that is verified by
+        its first use, the tokenizer and the name that the service has for its model stand for the files, whatever else
+        lies beside the tokenizer.
         """
+        described = [self.encoder.prompts.model_dump(), self.encoder.max_tokens, self.encoder.dimension]
+        if self.encoder.service is not None and self.encoder.is_first_use:
+            return fingerprint(
+                "served-encoder", sha256_of(self.file(TOKENIZER)), *described, self.encoder.service.model
+            )
         patterns = [*_DEFINING, *(f"*/{pattern}" for pattern in _DEFINING), *_OF_THE_WHOLE]
         files = sorted({path for pattern in patterns for path in self.folder.glob(pattern)})
         sums = [[path.relative_to(self.folder).as_posix(), sha256_of(path)] for path in files]
-        described = [self.encoder.prompts.model_dump(), self.encoder.max_tokens, self.encoder.dimension]
-        if self.encoder.service is not None and not self.has_weights:
-            return fingerprint("served-encoder", sums, *described, self.encoder.service.model)
         if self.encoder.precision != "full":
             described += [self.encoder.precision, eight_bits.VERSION]
         return fingerprint("encoder", sums, *described)
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether the model itself is here: always, but where a service computes it."""
-        return self.file(WEIGHTS).is_file()
 
     def file(self, name: str) -> Path:
         """The file of that name: the model's own, or its first module's."""
@@ -87,7 +85,13 @@ class Model:
 
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer, without truncation or padding. Needs neither torch nor transformers."""
-        from tokenizers import Tokenizer
+        try:
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise EncoderError(
+                f"encoder {self.encoder.name}: texts cannot be tokenised here ({error}); install tokenizers, which "
+                f'pip install "slipway[text]" brings, or search by vector'
+            ) from error
 
         file = self.file(TOKENIZER)
         try:
@@ -102,21 +106,21 @@ class Model:
 def find_model(encoder: Encoder) -> Model:
     """The encoder's model on this machine, downloaded from the hub if that is where it is.
 
-    Of a model that a service computes, the tokenizer is enough.
+    Of a model whose service is verified by its first use, the tokenizer is enough.
 
     Raises `EncoderError` when it is not there, incomplete, or its weights are not the ones configured.
     """
     folder = _folder(encoder)
-    for name in (TOKENIZER,) if encoder.service else (WEIGHTS, TOKENIZER):
+    needed = (TOKENIZER,) if encoder.is_first_use else (WEIGHTS, TOKENIZER)
+    for name in needed:
         if not _placed(folder, name).is_file():
-            raise EncoderError(
-                f"encoder {encoder.name}: {folder} has no {name}; expected a sentence-transformers folder with "
-                f"safetensors weights and a fast tokenizer (pickled weights are not loaded)"
-            )
-    _check_not_pickled(encoder, folder)
+            raise EncoderError(f"encoder {encoder.name}: {folder} has no {name}; {_missing(encoder, name)}")
     _check_length(encoder, folder)
-    weights = _placed(folder, WEIGHTS)
-    if encoder.weights_sha256 is not None and (weights.is_file() or encoder.service is None):
+    if encoder.is_first_use:
+        return Model(encoder, folder)
+    _check_not_pickled(encoder, folder)
+    if encoder.weights_sha256 is not None:
+        weights = _placed(folder, WEIGHTS)
         actual = sha256_of(weights)
         if actual != encoder.weights_sha256:
             raise EncoderError(
@@ -124,6 +128,18 @@ def find_model(encoder: Encoder) -> Model:
                 f"{encoder.weights_sha256}; install the model again, or correct the encoder file"
             )
     return Model(encoder, folder)
+
+
+def _missing(encoder: Encoder, name: str) -> str:
+    if encoder.service is not None and name == WEIGHTS:
+        return (
+            "its service is compared with the model's weights: put them there, or, where they are not at hand, set "
+            "service.verify: first_use in the encoder's file"
+        )
+    return (
+        "expected a sentence-transformers folder with safetensors weights and a fast tokenizer (pickled weights are "
+        "not loaded)"
+    )
 
 
 def _placed(folder: Path, name: str) -> Path:
@@ -179,7 +195,8 @@ def _download(encoder: Encoder) -> Path:
 
     assert encoder.hub is not None
     try:
-        patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
+        weights = [] if encoder.is_first_use else ["*.safetensors"]
+        patterns = ["*.json", *weights, "*.txt", "*.model"]
         return Path(snapshot_download(encoder.hub, revision=encoder.revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise EncoderError(

@@ -87,25 +87,39 @@ def reference(model: Model, make: Callable[[], TextEncoder]) -> Vectors:
 def check_unchanged(encoder: TextEncoder, model: Model) -> float:
     """The smallest cosine on the probes between a service's vectors now and when it was first used on this machine.
 
-    For services of models whose weights are not here. Raises `EncoderError` when it is below `LEAST_SERVED`.
+    For services that are verified by their first use. Raises `EncoderError` when it is below `LEAST_SERVED`.
     """
-    path = remembered.place(model.fingerprint, f"served-{remembered.key('served', probes(model))}.npz")
-    cosine = least_cosine(encoder, model, _remembered(path, model, lambda: encoder))
+    path = remembered.place(model.fingerprint, f"served-{probe_key(model)}.npz")
+    kept = _remembered(path, model, lambda: encoder)
+    return check_same(model, probe_vectors(encoder, model), kept, str(path))
+
+
+def check_same(model: Model, made: Vectors, kept: Vectors, where: str) -> float:
+    """The smallest cosine between what a service makes of the probes and what it made at first, kept at `where`.
+
+    Raises `EncoderError` when it is below `LEAST_SERVED`.
+    """
+    cosine = _least(made, kept)
     if not cosine >= LEAST_SERVED:
         raise EncoderError(
             f"encoder {model.encoder.name}: its service makes other vectors than when it was first used here: cosine "
             f"{cosine:.5f} on a probe text, the least allowed is {LEAST_SERVED}; put the model back that it served, or "
             f"give the new one a name of its own (encoder.service.model), which is an upgrade. Where nothing was "
-            f"embedded with the old one, remove {path}"
+            f"embedded with the old one, remove {where}"
         )
     return cosine
+
+
+def probe_key(model: Model) -> str:
+    """16 hex digits that name the probe texts of a model."""
+    return remembered.key("served", probes(model))
 
 
 def _remembered(path: Path, model: Model, make: Callable[[], TextEncoder]) -> Vectors:
     """The vectors of the probes kept in a file; made, and kept there, where there are none."""
     found = _read(path, model)
     if found is None:
-        made = found = _vectors(make(), model)
+        made = found = probe_vectors(make(), model)
         if not np.isfinite(made).all():
             raise EncoderError(
                 f"encoder {model.encoder.name}: vectors of probe texts hold numbers that are none (NaN or infinity): "
@@ -120,10 +134,11 @@ def least_cosine(encoder: TextEncoder, model: Model, expected: Vectors) -> float
 
     Vectors of no length, which static models make of empty texts, are equal to each other.
     """
-    if not np.isfinite(expected).all():
-        return -1.0
-    made = _vectors(encoder, model)
-    if made.shape != expected.shape or not np.isfinite(made).all():
+    return _least(probe_vectors(encoder, model), expected)
+
+
+def _least(made: Vectors, expected: Vectors) -> float:
+    if made.shape != expected.shape or not (np.isfinite(made).all() and np.isfinite(expected).all()):
         return -1.0
     lengths = np.linalg.norm(made, axis=1), np.linalg.norm(expected, axis=1)
     empty = (lengths[0] < 1e-6) & (lengths[1] < 1e-6)
@@ -143,7 +158,8 @@ def check(encoder: TextEncoder, model: Model, expected: Vectors, least: float) -
     return cosine
 
 
-def _vectors(encoder: TextEncoder, model: Model) -> Vectors:
+def probe_vectors(encoder: TextEncoder, model: Model) -> Vectors:
+    """Vectors of the probes as documents, then as queries: (2 n, dimension)."""
     texts = probes(model)
     parts = [[text for text in texts if (len(text) > _SHORT) == is_long] for is_long in (False, True)]
     order = np.argsort([len(text) > _SHORT for text in texts], kind="stable")

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from slipway import layout, vectors
-from slipway.encoders import Model, find_model, load_encoder, recycling
+from slipway.encoders import Model, find_model, load_encoder, parity, recycling
 from slipway.encoders.base import TextEncoder
 from slipway.errors import EncoderError
 from slipway.groups import groups
@@ -21,13 +22,16 @@ from slipway.progress import within
 from slipway.run import Run
 from slipway.throughput import Throughput, together
 
+_compared: WeakKeyDictionary[TextEncoder, set[str]] = WeakKeyDictionary()  # with what which stores keep
+
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
     """What one shard did: chunks embedded now, chunks found embedded since the plan, tokens embedded now, seconds.
 
     Of the `seconds` the encoder was at work for `encoding_seconds`, and made `tokens_per_second` in them; the rest is
-    reading, loading it, and writing. These, `device` and `backend` are None when nothing was embedded.
+    reading, loading it, and writing. These, `device` and `backend` are None when nothing was embedded. Where the device
+    or the backend changed on the way they are of the last one.
     """
 
     shard: int
@@ -39,13 +43,15 @@ class Embedded:
     tokens_per_second: float | None = None
     device: str | None = None
     backend: str | None = None
+    encoded_tokens: int | None = None  # in `encoding_seconds`, where that is not all of `tokens`
 
     @property
     def throughput(self) -> Throughput | None:
         """The encoder's own, or None when nothing was embedded."""
         if self.encoding_seconds is None or self.device is None:
             return None
-        return Throughput(self.tokens, self.encoding_seconds, self.device, self.backend)
+        tokens = self.tokens if self.encoded_tokens is None else self.encoded_tokens
+        return Throughput(tokens, self.encoding_seconds, self.device, self.backend)
 
 
 def embed(run: Run, plan: Manifest, shard: int) -> Embedded:
@@ -81,7 +87,8 @@ def embed(run: Run, plan: Manifest, shard: int) -> Embedded:
     if took is None:
         return Embedded(shard, embedded, resumed, 0, seconds)
     speed = (took.seconds, took.tokens_per_second, took.device, took.backend)
-    return Embedded(shard, embedded, resumed, took.tokens, seconds, *speed)
+    tokens = sum(one.tokens for one in made)
+    return Embedded(shard, embedded, resumed, tokens, seconds, *speed, None if tokens == took.tokens else took.tokens)
 
 
 def planned_shards(run: Run, plan: Manifest) -> Iterator[tuple[int, Run]]:
@@ -106,12 +113,30 @@ def _made_elsewhere(run: Run, plan: Manifest, shard: Path) -> set[str]:
 def embed_group(run: Run, model: Model, group: list[dict[str, Any]]) -> Throughput:
     """Embed one group of rows (`chunk_hash`, `tokens`, `text`) and seal it as a part. Raises as `embed`."""
     encoder = load_encoder(run.collection.encoder, run.collection.embed, secrets=run.secrets)
+    _check_first_use(run, encoder, model)
     began = time.monotonic()
     made = encoder.encode_documents([row["text"] for row in group])
     took = Throughput(_tokens(group), round(time.monotonic() - began, 3), encoder.device, encoder.backend)
     _check_space(encoder, made.shape[1:], model)
     vectors.write_part(run.store, model.fingerprint, _hashes(group), made, run.scratch, took.facts())
     return took
+
+
+def _check_first_use(run: Run, encoder: TextEncoder, model: Model) -> None:
+    """Compare a service that is verified by its first use with what the store keeps of it, once for a loaded encoder.
+
+    So that the workers of all machines embed with one model. Raises `EncoderError` where it makes other vectors.
+    """
+    if not model.encoder.is_first_use:
+        return
+    seen = _compared.setdefault(encoder, set())
+    if run.store.url in seen:
+        return
+    made, key = parity.probe_vectors(encoder, model), parity.probe_key(model)
+    kept = vectors.first_probe(run.store, model.fingerprint, key, made)
+    where = f"{run.store.url}/{layout.vector_probe(model.fingerprint, key)}"
+    parity.check_same(model, made, kept, where)
+    seen.add(run.store.url)
 
 
 def _hashes(group: list[dict[str, Any]]) -> list[str]:

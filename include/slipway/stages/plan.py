@@ -93,7 +93,8 @@ def _make(run: Run, chunks: Manifest, difference: Manifest, place: str) -> Manif
         target = _shard_size(run.collection.embed, counts["tokens"])
         session.execute(_SHARDS.format(target=target)).fetchall()
         shards = _write_shards(tables.batches(session, _ROWS), draft, run.scratch)
-        speed = estimate.recorded(parts, run.collection.embed.device, run.collection.embed.backend)
+        settings, by_service = run.collection.embed, run.collection.encoder.service is not None
+        speed = estimate.recorded(parts, settings.device, settings.backend, by_service=by_service)
         sample = session.execute(_SAMPLE).fetchall() if speed is None and _is_worth_a_probe(run, counts) else []
     if speed is None:
         speed = estimate.probed(run, sample) if sample else estimate.ASSUMED

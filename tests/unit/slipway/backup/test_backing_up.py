@@ -167,6 +167,7 @@ def test_everything_is_copied_but_what_belongs_to_the_moment(
 ) -> None:
     run.store.put(layout.result("night-1"), b'{"released": true}')
     run.store.put(layout.pin(nights[0]), b"{}")
+    run.store.put(layout.vector_probe("space", "k"), b"what a service made at first")
     for key in ("readers/web.json", "clock/1234", "candidates/half/abcd/index", layout.LEASE):
         run.store.put(key, b"{}")
     done = back_up_all(run.store, there, tmp_path)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -469,11 +469,10 @@ class Service(FakeEncoder):
         return made / np.linalg.norm(made, axis=1, keepdims=True)
 
 
-def served(monkeypatch: pytest.MonkeyPatch, turned: float, folder: Path | None = None) -> TextEncoder:
-    monkeypatch.setattr(choosing, "ServiceEncoder", type("Turned", (Service,), {"turned": turned}))
+def served(monkeypatch: pytest.MonkeyPatch, turned: float, verify: str = "weights", **place: Any) -> TextEncoder:
+    monkeypatch.setattr("slipway.encoders.service.ServiceEncoder", type("Turned", (Service,), {"turned": turned}))
     monkeypatch.setattr(Workbench, "reference", property(lambda bench: FakeEncoder(bench._model)))
-    place = {"package": None, "folder": str(folder)} if folder else {}
-    service = {"url": f"http://tei-{turned}/v1", "model": "minilm"}
+    service = {"url": f"http://tei-{turned}/v1", "model": "minilm", "verify": verify}
     return load_encoder(minilm(service=service, **place))
 
 
@@ -484,14 +483,30 @@ def test_a_service_is_compared_where_the_weights_are_here(monkeypatch: pytest.Mo
         served(monkeypatch, 0.2)
 
 
-def test_a_service_without_weights_here_is_compared_with_itself(
+def test_a_service_verified_by_its_first_use_is_compared_with_itself(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="slipway")
     folder = model_folder(tmp_path / "model")
     (folder / "model.safetensors").unlink()
-    assert choice_of(served(monkeypatch, 0.3, folder)) is None
+    assert choice_of(served(monkeypatch, 0.3, "first_use", package=None, folder=str(folder))) is None
     assert "when it was first used here (cosine 1.0000000); what they should be is not known" in caplog.text
+    caplog.clear()
+    served(monkeypatch, 0.3, "first_use")  # the same space, as weights that are here are not looked at
+    assert "what they should be is not known" in caplog.text
+
+
+def test_a_service_without_the_libraries_for_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("slipway.encoders.service", "slipway.encoders.service.encoder", "slipway.encoders.service.client"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(EncoderError, match=r'install httpx, which pip install "slipway\[text\]" brings'):
+        load_encoder(minilm(service={"url": "http://tei/v1", "model": "minilm"}))
+
+
+def test_other_encoders_need_no_httpx() -> None:
+    code = "import sys; sys.modules['httpx'] = None; import slipway.encoders.choosing"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_eight_bits_are_computed_by_openvino_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

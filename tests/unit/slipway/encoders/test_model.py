@@ -1,5 +1,6 @@
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,12 @@ def test_bad_input_a_tokenizer_that_is_none(folder: Path) -> None:
         found(folder).tokenizer()
 
 
+def test_without_the_library_a_tokenizer_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(EncoderError, match=r'install tokenizers, which pip install "slipway\[text\]" brings'):
+        found(folder).tokenizer()
+
+
 def test_name_and_place_do_not_make_another_space(folder: Path, tmp_path: Path) -> None:
     other = model_folder(tmp_path / "elsewhere")
     assert found(other, name="other").fingerprint == found(folder).fingerprint
@@ -216,17 +223,47 @@ def test_a_service_shares_the_space_of_the_weights_that_are_here(folder: Path) -
     assert served(folder, url="http://other/v1", model="other").fingerprint == found(folder).fingerprint
 
 
-def test_a_service_needs_the_tokenizer_only(folder: Path) -> None:
+def test_bad_input_a_service_without_the_weights_that_verify_it(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
-    made = served(folder)
-    assert not made.has_weights
-    assert served(folder, url="http://other/v1").fingerprint == made.fingerprint
-    assert served(folder, model="other").fingerprint != made.fingerprint
-    with pytest.raises(EncoderError, match=f"has no {WEIGHTS}"):
-        found(folder)
+    with pytest.raises(EncoderError, match=f"has no {WEIGHTS}; .* put them there, or, .* service.verify: first_use"):
+        served(folder)
+
+
+def test_a_service_verified_by_its_first_use_needs_the_tokenizer_only(folder: Path) -> None:
+    made = served(folder, verify="first_use")
+    assert made.fingerprint != found(folder).fingerprint
+    for name in (WEIGHTS, "config.json"):  # whatever lies there
+        (folder / name).unlink()
+        assert served(folder, verify="first_use").fingerprint == made.fingerprint
+    (folder / "pytorch_model.bin").touch()
+    assert served(folder, verify="first_use", url="http://other/v1").fingerprint == made.fingerprint
+    assert served(folder, verify="first_use", model="other").fingerprint != made.fingerprint
     (folder / TOKENIZER).unlink()
     with pytest.raises(EncoderError, match=f"has no {TOKENIZER}"):
-        served(folder)
+        served(folder, verify="first_use")
+
+
+def test_weights_that_are_never_looked_at_are_not_downloaded(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    import huggingface_hub
+
+    asked: list[str] = []
+
+    def snapshot_download(name: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.extend(allow_patterns)
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    service: Any = {"url": "http://tei:8080/v1", "model": "m", "verify": "first_use"}
+    hub: dict[str, Any] = {"name": "h", "hub": "owner/model", "dimension": 8, "max_tokens": 256}
+    find_model(Encoder(**hub, service=service))
+    assert asked == ["*.json", "*.txt", "*.model"]
+    find_model(Encoder(**hub, service=service | {"verify": "weights"}))
+    assert "*.safetensors" in asked
+
+
+def test_bad_input_a_sum_of_weights_that_are_never_looked_at(folder: Path) -> None:
+    with pytest.raises(ValueError, match="first_use never looks at"):
+        small(folder, weights_sha256="0" * 64, service={"url": "http://tei/v1", "model": "m", "verify": "first_use"})
 
 
 def test_bad_input_eight_bits_of_a_service(folder: Path) -> None:

@@ -83,6 +83,17 @@ def test_nothing_goes_from_an_empty_store(history: History) -> None:
     assert maintain(history.run()) == Maintained(False, Retained(False, 5, ()), (), ())
 
 
+def test_what_a_service_made_of_the_probes_at_first_stays(history: History) -> None:
+    history.night([1, 2])
+    spaces = {key.split("/")[1] for key in keys(history.store, "vectors/")} | {"of nobody"}
+    probes = [layout.vector_probe(space, "k") for space in spaces]
+    for key in probes:
+        history.store.put(key, b"probes")
+    history.pass_days(400)
+    maintain(history.run())
+    assert all(history.store.exists(key) for key in probes)
+
+
 def test_young_nights_stay_whole_whatever_became_of_them(history: History) -> None:
     for number, step in enumerate(NIGHT_STEPS):
         history.night(range(number, number + 5), until=step)

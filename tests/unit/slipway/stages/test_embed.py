@@ -317,3 +317,21 @@ def test_the_processs_memory_is_looked_at_after_each_group(
     monkeypatch.setattr(recycling, "after_group", lambda: seen.append(len(encoder.texts)))
     embed(run, planned(run), 0)
     assert seen == [1, 2, 3, 4]
+
+
+def test_all_tokens_are_counted_though_the_device_changed_on_the_way(
+    run: Run, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = encoder.encode_documents
+
+    def on_other_devices(texts: Sequence[str]) -> np.ndarray:
+        encoder.device = "cpu" if encoder.texts else "cuda:0"
+        return encode(texts)
+
+    monkeypatch.setattr(encoder, "encode_documents", on_other_devices)
+    done = embed(run, planned(run), 0)
+    parts = vectors.parts(run.store, find_model(run.collection.encoder).fingerprint)
+    assert done.tokens == sum(TOKENS.values())
+    assert done.device == "cpu" and done.throughput is not None
+    assert done.throughput.tokens == sum(part.facts["tokens"] for part in parts if part.facts["device"] == "cpu")
+    assert done.throughput.tokens < done.tokens

@@ -286,11 +286,18 @@ def test_backends_are_not_mixed(tmp_path: Path, backend: str, speed: int | None,
     assert (found and found.measured) == (named and f"median of the {named}")
 
 
-def test_a_services_speed_counts_whatever_this_machine_is_set_to(tmp_path: Path) -> None:
+def test_a_services_speed_counts_for_encoders_with_a_service_whatever_this_machine_is_set_to(tmp_path: Path) -> None:
     run = a_run(MemoryStore(), tmp_path)
-    give_part(run, "a", 10_000, 1.0, "service", backend="service")
-    found = estimate.recorded(vectors.parts(run.store, find_model(run.collection.encoder).fingerprint), "cpu", "torch")
+    give_part(run, "a", 10_000, 20.0, backend="torch")
+    give_part(run, "b", 10_000, 1.0, "service", backend="service")  # newer
+    parts = vectors.parts(run.store, find_model(run.collection.encoder).fingerprint)
+    found = estimate.recorded(parts, "cpu", "torch", by_service=True)
     assert found == estimate.Speed(10_000.0, "median of the newest vector part, made on service")
+    for device, backend in (("cpu", "torch"), ("auto", "auto")):
+        assert estimate.recorded(parts, device, backend) == estimate.Speed(
+            500.0, "median of the newest vector part, made on cpu by torch"
+        )
+    assert estimate.recorded(parts[1:], "auto") is None
 
 
 def test_little_is_not_worth_a_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
