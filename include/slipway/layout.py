@@ -47,6 +47,7 @@ RELEASES = "releases/"
 SIGNATURE = "signature.json"  # within a release
 AUDIT = "audit/"
 CHOICES = "choices/"
+EVALUATIONS = "evaluations/"
 BUILDS = "builds/"
 COMPARISONS = "comparisons/"
 DRIFT = "drift/"
@@ -157,7 +158,7 @@ def candidate(fingerprint: str) -> str:
 
 def evaluation(fingerprint: str) -> str:
     """Place of an evaluation."""
-    return f"evaluations/{fingerprint}"
+    return f"{EVALUATIONS}{fingerprint}"
 
 
 def comparison(fingerprint: str) -> str:
