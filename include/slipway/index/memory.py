@@ -29,12 +29,15 @@ class Estimate:
 
     `index_bytes`: its file. `resident_bytes`: a reader that has all of it in memory and searches with one thread.
     `build_bytes`: the peak while it is built, over what the process holds before; the pages of memory-mapped vectors,
-    which the system takes back when it needs them, are not in it, but the block that is being added is.
+    which the system takes back when it needs them, are not in it, but the block that is being added is. It is the
+    larger of `train_bytes`, the peak of training, and `add_bytes`, that of adding to what was trained.
     """
 
     index_bytes: int
     resident_bytes: int
     build_bytes: int
+    train_bytes: int
+    add_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class _Parts:
 
     A table is one allocation that moves as it grows. Lists are many small ones. `searching` and `building` are by
     vector too, and are not in the file. `training` and `adding` are by vector of the sample and of an added block;
-    `residuals` is for each of at most so many vectors of the sample that codes are trained on.
+    `residuals` is for each of at most so many vectors of the sample that codes are trained on. `packed`: in blocks.
     """
 
     once: float = 0
@@ -55,6 +58,7 @@ class _Parts:
     adding: float = 0
     centroids: int = 0
     residuals: tuple[int, float] = (0, 0)
+    packed: bool = False
     below: tuple[_Parts, ...] = ()
 
     @property
@@ -72,23 +76,63 @@ def estimate(spec: Spec, vectors: int, dimension: int, train_vectors: int) -> Es
     scan, inverted files, HNSW and NSG graphs, transforms and refinement; also for other codes in a table.
     Raises `IndexRefused` when the spec is not one, or stores its vectors in a way whose size FAISS does not tell.
     """
-    index = make(spec, dimension, ef_construction=40)
+    parts = _known_parts(spec, dimension)
+    once = _once(parts)
+    size = once + _stored(parts) * vectors
+    searching = sum(part.searching for part in parts)
+    training = once + _training(parts, vectors, dimension, train_vectors)
+    adding = once + _adding(parts, vectors, dimension)
+    return Estimate(
+        index_bytes=round(size),
+        resident_bytes=round(size + searching * vectors),
+        build_bytes=round(max(training, adding)),
+        train_bytes=round(training),
+        add_bytes=round(adding),
+    )
+
+
+def merge_bytes(spec: Spec, vectors: int, dimension: int, piece: int) -> int:
+    """The peak of memory while pieces of at most `piece` vectors are merged to an index of so many.
+
+    Beside the merged part lies the piece in hand, and the lists are there twice while codes are packed for fast scan.
+    Raises `IndexRefused` as `estimate` does.
+    """
+    parts = _known_parts(spec, dimension)
+    joining = _growing(parts, vectors, piece, _stored(parts))
+    packed = sum(part.lists for part in parts if part.packed)
+    packing = vectors * (_loose(parts) + packed)
+    return round(_once(parts) + max(joining, packing))
+
+
+def _known_parts(spec: Spec, dimension: int) -> list[_Parts]:
+    index = make(spec, dimension, ef_construction=40)  # held while FAISS's views of its parts are asked
     try:
-        parts = list(_parts(index).all)
+        return list(_parts(index).all)
     except RuntimeError as error:
         raise IndexRefused(
             f"what index spec {spec.factory!r} takes in memory is not known; remove the memory clause, or use another"
         ) from error
-    once = sum(part.once for part in parts)
-    stored = sum(sum(part.tables) + part.lists for part in parts)
-    searching = sum(part.searching for part in parts)
-    size = once + stored * vectors
-    peak = max(_training(parts, vectors, dimension, train_vectors), _adding(parts, vectors, dimension))
-    return Estimate(round(size), round(size + searching * vectors), round(once + peak))
+
+
+def _once(parts: list[_Parts]) -> float:
+    return sum(part.once for part in parts)
+
+
+def _stored(parts: list[_Parts]) -> float:
+    """Bytes of the file by vector."""
+    return sum(sum(part.tables) + part.lists for part in parts)
+
+
+def _loose(parts: list[_Parts]) -> float:
+    """Bytes in memory by vector while an index grows."""
+    return sum(sum(part.tables) + part.lists * _SPARE + part.building for part in parts)
 
 
 def _training(parts: list[_Parts], vectors: int, dimension: int, train_vectors: int) -> float:
-    """The sample, what transforms make of it, and the larger of what k-means and the training of codes draw from it."""
+    """The sample, what transforms make of it, and the larger of what k-means and the training of codes draw from it.
+
+    Where all vectors are the sample, they are read where they lie mapped.
+    """
     if not any(part.training or part.centroids for part in parts):
         return 0
     sample = min(vectors, train_vectors)
@@ -96,28 +140,32 @@ def _training(parts: list[_Parts], vectors: int, dimension: int, train_vectors: 
     drawn = (part.centroids * _PER_CENTROID for part in parts)
     subsample = max((rows for rows in drawn if rows < sample), default=0) * dimension * _FLOAT
     residuals = max(min(sample, rows) * size for rows, size in (part.residuals for part in parts))
-    return sample * (dimension * _FLOAT + transformed) + max(subsample, residuals)
+    copied = dimension * _FLOAT if vectors > train_vectors else 0
+    return sample * (copied + transformed) + max(subsample, residuals)
 
 
 def _adding(parts: list[_Parts], vectors: int, dimension: int) -> float:
-    """The peak over the steps of adding.
+    """The peak over the steps of adding."""
+    return _growing(parts, vectors, ADD_STEP, dimension * _FLOAT + sum(part.adding for part in parts))
+
+
+def _growing(parts: list[_Parts], vectors: int, most: int, block: float) -> float:
+    """The peak while an index grows by at most `most` vectors at once, each of which takes `block` bytes beside it.
 
     A table that is full is copied to one of twice the size (or what is asked for, if more), of which only the filled
     part is touched: for that moment old and new are there. This follows `std::vector::resize` of libstdc++.
     """
-    tables = [table for part in parts for table in part.tables]
-    largest = max(tables, default=0.0)
-    loose = sum(part.lists for part in parts) * _SPARE + sum(part.building for part in parts)
-    block = dimension * _FLOAT + sum(part.adding for part in parts)
+    largest = max((table for part in parts for table in part.tables), default=0.0)
+    loose = _loose(parts)
     held = capacity = 0
     peak = 0.0
     while held < vectors:
-        step = min(ADD_STEP, vectors - held)
+        step = min(most, vectors - held)
         moved = held if held + step > capacity else 0
         if held + step > capacity:
             capacity = held + max(held, step)
         held += step
-        peak = max(peak, held * (sum(tables) + loose) + moved * largest + step * block)
+        peak = max(peak, held * loose + moved * largest + step * block)
     return peak
 
 
@@ -138,9 +186,13 @@ def _parts(index: Any) -> _Parts:
 
 
 def _transformed(index: Any) -> _Parts:
-    """Matrices, which hold a number for each pair of an input and an output and perhaps one more an output."""
+    """Matrices, which hold a number for each pair of an input and an output and perhaps one more an output.
+
+    One of principal components keeps those of all inputs, and an eigenvalue each, beside those that it uses.
+    """
     steps = [faiss.downcast_VectorTransform(index.chain.at(number)) for number in range(index.chain.size())]
     numbers = sum((step.d_in + 1) * step.d_out for step in steps)
+    numbers += sum((step.d_in + 1) * step.d_in for step in steps if isinstance(step, faiss.PCAMatrix))
     width = max(step.d_out for step in steps) * _FLOAT
     return _Parts(once=numbers * _FLOAT, training=width, adding=width, below=(_parts(index.index),))
 
@@ -162,6 +214,7 @@ def _inverted(ivf: Any) -> _Parts:
         adding=code if packed or isinstance(ivf, faiss.IndexIVFPQ) else 0,
         centroids=ivf.nlist,
         residuals=(max(ivf.train_encoder_num_vectors(), 0), ivf.d * _FLOAT if ivf.by_residual else 0),
+        packed=packed,
     )
 
 

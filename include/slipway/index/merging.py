@@ -80,16 +80,22 @@ def merge(trained: Any, pieces: Iterable[Piece], check: Callable[[], None] = lam
     """
     ivf, kept = core(trained), refinement(trained)
     lists = _unpacked(ivf)
-    for piece in pieces:
-        lists.merge_from(piece.lists, 0)
-        if kept is not None:
-            kept.merge_from(piece.refinement, 0)
-        check()
+    _join(lists, kept, pieces, check)
     if lists is not ivf:
         _pack(lists, ivf)
     for part in (searched(trained), trained):
         part.ntotal = ivf.ntotal
     return trained
+
+
+def _join(lists: Any, kept: Any | None, pieces: Iterable[Piece], check: Callable[[], None]) -> None:
+    """Take the rows of the pieces over, and let go of each before the next is read."""
+    for piece in pieces:
+        lists.merge_from(piece.lists, 0)
+        if kept is not None:
+            kept.merge_from(piece.refinement, 0)
+        check()
+        del piece
 
 
 def _unpacked(ivf: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def _reconcile(run: Run, snapshot: Manifest, chunks: Manifest, candidate: Manife
 
 def _open_index(candidate: Manifest, files: Mapping[str, Path], live: npt.NDArray[np.bool_]) -> Any:
     try:
-        index = opened(files, read)
+        index = opened(files, partial(read, mapped=True))
         check_rows(index, live)
     except CorruptObject as error:
         raise _refused(candidate, str(error)) from error

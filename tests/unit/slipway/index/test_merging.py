@@ -1,3 +1,5 @@
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,23 @@ def test_merged_shards_are_the_single_build_byte_for_byte(factory: str, metric: 
     pieces = (shard(tmp_path / "trained", tmp_path, first, rows) for first, rows in ((0, 301), (301, 1), (302, 598)))
     write(merge(read(tmp_path / "trained"), pieces), tmp_path / "merged")
     assert (tmp_path / "merged").read_bytes() == (tmp_path / "single").read_bytes()
+
+
+@pytest.mark.parametrize("factory", ["IVF8,Flat", "IVF8,PQ4x4fs,RFlat"])
+def test_a_piece_is_let_go_before_the_next_is_read(factory: str, tmp_path: Path) -> None:
+    write(train(VECTORS, spec(factory), 10_000, 40), tmp_path / "trained")
+    read_before: list[weakref.ref[object]] = []
+
+    def pieces() -> Iterator[Piece]:
+        for first in (0, 300, 600):
+            assert [ref for ref in read_before if ref() is not None] == []
+            made = shard(tmp_path / "trained", tmp_path, first, 300)
+            read_before.append(weakref.ref(made.lists))
+            yield made
+            del made
+
+    assert merge(read(tmp_path / "trained"), pieces()).ntotal == 900
+    assert len(read_before) == 3
 
 
 def test_a_projection_in_front_differs_in_rounding_only(tmp_path: Path) -> None:

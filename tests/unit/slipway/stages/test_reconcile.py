@@ -15,6 +15,7 @@ from slipway.index.build import build, read, write
 from slipway.index.update import remove
 from slipway.manifest import Draft, Manifest, find, load
 from slipway.run import Run
+from slipway.stages import reconcile as module
 from slipway.stages.index import index
 from slipway.stages.reconcile import Reconciled, reconcile
 from tests.support.memory_store import MemoryStore
@@ -279,6 +280,25 @@ def test_a_file_that_is_no_index_is_refused(run: Run) -> None:
     run, snapshot, chunks, candidate = made(run, "Flat", updated=False)
     bad = tampered(run, candidate, artifact.INDEX, lambda _, new: new.write_bytes(b"nothing") and None)
     refuses(run, snapshot, chunks, bad, r"index.faiss cannot be read by FAISS")
+
+
+@pytest.mark.parametrize("shards", [{}, {"vectors": 100, "release": "apart"}])
+def test_an_index_stays_in_its_files_while_it_is_compared(
+    run: Run, monkeypatch: pytest.MonkeyPatch, shards: dict[str, Any]
+) -> None:
+    """A candidate in shards may be larger than this machine's memory."""
+    run = changed(run, index={"spec": "HNSW16", "shards": shards})
+    snapshot, chunks = chunked(run, NAMES)
+    candidate = index(run, chunks)
+    mapped: list[bool] = []
+
+    def watched(path: Path, **how: bool) -> Any:
+        mapped.append(how.get("mapped", False))
+        return read(path, **how)
+
+    monkeypatch.setattr(module, "read", watched)
+    reconcile(run, snapshot, chunks, candidate)
+    assert mapped == [True] * (5 if shards else 1)
 
 
 def test_an_object_that_was_damaged_in_the_store_is_corrupt(run: Run) -> None:
