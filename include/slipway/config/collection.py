@@ -132,10 +132,7 @@ class Contract(Model):
     recall_at_10: float = Field(gt=0, le=1, description="smallest recall@10 against exact search, on held-out queries")
     p95_ms: float | None = Field(None, gt=0, description="largest 95th percentile of one search on one thread")
     memory: ByteSize | None = Field(
-        None,
-        gt=0,
-        description="most bytes of the index, which a reader holds in memory, such as 2GiB: those of its file; "
-        "before there is one, what a reader that searches is estimated to take",
+        None, gt=0, description="most bytes that the index takes in a reader's memory, such as 2GiB"
     )
     build_minutes: float | None = Field(None, gt=0, description="most minutes of building it anew, tuning not counted")
 
