@@ -48,6 +48,7 @@ RELEASES = "releases/"
 SIGNATURE = "signature.json"  # within a release
 AUDIT = "audit/"
 CHOICES = "choices/"
+EVALUATIONS = "evaluations/"
 BUILDS = "builds/"
 COMPARISONS = "comparisons/"
 DRIFT = "drift/"
@@ -172,7 +173,7 @@ def candidate(fingerprint: str) -> str:
 
 def evaluation(fingerprint: str) -> str:
     """Place of an evaluation."""
-    return f"evaluations/{fingerprint}"
+    return f"{EVALUATIONS}{fingerprint}"
 
 
 def comparison(fingerprint: str) -> str:

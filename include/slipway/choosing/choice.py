@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from slipway import layout
 from slipway.choosing.subject import Subject
+from slipway.evaluation.demands import of_contract
+from slipway.evaluation.gates import judge
 from slipway.index.contract import Found, Tried, check_possible, search, wording
 from slipway.index.contract.tried import mib
 from slipway.index.spec import Spec
@@ -59,9 +61,10 @@ def choose(subject: Subject, *, anew: bool = False) -> Choice:
     """The index for the subject's vectors, sealed at layout.choice: found there by a retry, which tries nothing again.
 
     Last night's choice is taken over where the contract and the settings are the same, the vectors have not grown by
-    half since it was tried for, and what was chosen since was released; `anew` forbids that. Facts: the `contract`,
-    the `specs` in the order to take them, the `front`, `how` it came about and why, `vectors` (how many the search was
-    for), `queries`, `seconds`. Raises `IndexRefused` that says which clause cannot be kept and what would be possible.
+    half since it was tried for, and no clause refused what was chosen since; `anew` forbids that. Facts: the
+    `contract`, the `specs` in the order to take them, the `front`, `how` it came about and why, `vectors` (how many the
+    search was for), `queries`, `seconds`. Raises `IndexRefused` that says which clause cannot be kept and what would be
+    possible.
     """
     print_of = _fingerprint(subject, anew)
     place = layout.choice(print_of)
@@ -110,20 +113,46 @@ def _last_night(subject: Subject) -> tuple[Manifest | None, str]:
         return None, "the contract, the index settings or the encoder have changed"
     if not held["vectors"] / GROWTH < count < held["vectors"] * GROWTH:
         return None, f"there are {count:,} vectors, the last search was for {held['vectors']:,}"
-    if since := _chosen_since(subject, live):
-        return None, f"what was chosen since for the same contract ({since}) was not released"
+    if refused := _refused_since(subject, live):
+        return None, f"what was chosen since for the same contract did not keep it: {refused}"
     return live, ""
 
 
-def _chosen_since(subject: Subject, live: Manifest) -> str | None:
-    """The place of a choice for the same contract that is newer than the live release: its index did not go live."""
-    keys = (info.key for info in subject.run.store.list(layout.CHOICES))
-    for place in sorted(key.removesuffix(f"/{MANIFEST}") for key in keys if key.endswith(f"/{MANIFEST}")):
-        made = load(subject.run.store, place)
-        same = (made.facts["settings"], made.facts["encoder"]) == (_shaping(subject), subject.encoder)
-        if same and made.created_at > live.created_at:
-            return place
-    return None
+def _refused_since(subject: Subject, live: Manifest) -> str:
+    """The clauses of the contract that the last candidate chosen for it since the live release did not keep.
+
+    Empty where there is none, or where something else kept it from going live: another gate, a kill, a rollback.
+    """
+    shaping = (_shaping(subject), subject.encoder)
+    chosen = {
+        made.place
+        for made in _newer(subject, layout.CHOICES, live)
+        if (made.facts["settings"], made.facts["encoder"]) == shaping
+    }
+    if not chosen:
+        return ""
+    measured = [made for made in _newer(subject, layout.EVALUATIONS, live) if _choice_of(subject, made) in chosen]
+    if not measured:
+        return ""
+    metrics = max(measured, key=lambda made: (made.created_at, made.place)).facts["metrics"]
+    clauses = {metric: gate for metric, gate in of_contract(subject.contract).items() if metric in metrics}
+    return "; ".join(gate.reason for gate in judge(clauses, metrics, None).gates if not gate.passed)
+
+
+def _newer(subject: Subject, prefix: str, live: Manifest) -> Iterator[Manifest]:
+    """What was sealed under a prefix since the live release."""
+    for info in list(subject.run.store.list(prefix)):
+        if info.key.endswith(f"/{MANIFEST}"):
+            made = load(subject.run.store, info.key.removesuffix(f"/{MANIFEST}"))
+            if made.created_at > live.created_at:
+                yield made
+
+
+def _choice_of(subject: Subject, evaluation: Manifest) -> str | None:
+    """The place of the choice that an evaluated candidate was made by; None where it was swept away."""
+    place = evaluation.facts.get("candidate")
+    candidate = find(subject.run.store, place) if place else None
+    return candidate.facts.get("choice") if candidate else None
 
 
 def _taken_over(subject: Subject, live: Manifest) -> dict[str, Any]:

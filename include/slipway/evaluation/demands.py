@@ -20,7 +20,7 @@ def demands(collection: Collection, metrics: Mapping[str, float], upgrade: bool)
     gates = dict(collection.gates)
     if MUST_FIND in metrics and MUST_FIND not in gates:
         gates[MUST_FIND] = Gate(min=1.0)
-    for metric, bound in _of_contract(collection.index.contract).items():
+    for metric, bound in of_contract(collection.index.contract).items():
         gates[metric] = _with_bound(gates.get(metric), bound)
     if upgrade:
         gates["ndcg_at_10"] = _with_drop(gates.get("ndcg_at_10"), collection.reindex.margin)
@@ -28,7 +28,7 @@ def demands(collection: Collection, metrics: Mapping[str, float], upgrade: bool)
     return gates
 
 
-def _of_contract(contract: Contract | None) -> dict[str, Gate]:
+def of_contract(contract: Contract | None) -> dict[str, Gate]:
     """A gate a clause, by metric."""
     if contract is None:
         return {}

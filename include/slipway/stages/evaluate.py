@@ -36,6 +36,7 @@ PROBES = 20  # smoke queries
 def evaluate(run: Run, candidate: Manifest) -> Manifest:
     """Measure a candidate; skipped when the same candidate was measured with the same golden queries.
 
+    With an index contract and fewer than `MIN_QUERIES` judging queries, recall@10 is what it was confirmed by.
     Latency depends on the machine's moment, so a measurement that failed a gate on it is taken anew in each run.
     Facts: `metrics` (by name, see slipway.config.metrics), `by_slice`, search-time `parameters` with the reason, the
     golden file's checksum, `judged_missing` (documents that golden queries name and the candidate does not hold: typos,
@@ -94,7 +95,8 @@ class _Measuring:
         queries = self._encode(judging) if judging else self._sampled(200)
         if judging:
             facts |= self._judge(judging, queries, metrics, draft, parameters)
-        elif confirmed := self._confirmed():
+        confirmed = self._confirmed()
+        if confirmed and len(judging) < MIN_QUERIES:  # too few to hold the contract against
             metrics["recall_at_10"] = confirmed["recall_at_10"]
         metrics |= self._latency(queries)
         texts = [query.query for query in judging[:PROBES]] or None

@@ -1,7 +1,8 @@
 """The index contract: candidates tried on a sample, what each of them gives, and the cheapest that keeps every clause.
 
 `search` tries; `confirm` measures an index of all vectors on queries that nothing was tuned on. Cheapest means the
-least bytes in a reader's memory; of those within a tenth of the least, the one with the lowest p95.
+least bytes of the index's file, which a reader holds in memory; of those within a tenth of the least, the one with the
+lowest p95.
 """
 
 from slipway.index.contract.confirming import Confirmed, Made, confirm

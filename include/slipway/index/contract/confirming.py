@@ -18,7 +18,10 @@ from slipway.index.tune import tune
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """What was measured on the index itself with held-out queries; `broken` holds a sentence a broken clause."""
+    """What was measured on the index itself with held-out queries; `broken` holds a sentence a broken clause.
+
+    `memory_bytes` are those of its file, all of which a reader holds in memory.
+    """
 
     parameters: dict[str, int]
     recall_at_10: float

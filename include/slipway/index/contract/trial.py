@@ -70,8 +70,8 @@ def spec_for(candidate: Candidate, vectors: int, index: Index) -> Spec:
 
 
 def expected_bytes(candidate: Candidate, vectors: int, dimension: int, index: Index) -> int:
-    """Estimated bytes of the candidate's index in a reader's memory."""
-    return estimate(spec_for(candidate, vectors, index), vectors, dimension, index.train_vectors).index_bytes
+    """Estimated bytes of a reader's memory: the candidate's index, and what a search on one thread marks in it."""
+    return estimate(spec_for(candidate, vectors, index), vectors, dimension, index.train_vectors).resident_bytes
 
 
 def try_out(candidate: Candidate, sample: Sample, settings: Settings) -> list[Tried]:
@@ -126,13 +126,14 @@ class _Measuring:
         return None
 
     def _bytes(self) -> int:
-        """The size measured on the sample, in proportion to what is estimated for it and for all vectors."""
+        """The file's bytes measured on the sample, in proportion to what is estimated for it and for all vectors."""
         sample, index = self.sample, self.settings.index
         held, width = len(faiss.serialize_index(self.made)), sample.vectors.shape[1]
         if sample.total == len(sample.vectors):
             return held
         of_sample = estimate(self.spec, len(sample.vectors), width, index.train_vectors).index_bytes
-        return round(expected_bytes(self.candidate, sample.total, width, index) * held / of_sample)
+        spec = spec_for(self.candidate, sample.total, index)
+        return round(estimate(spec, sample.total, width, index.train_vectors).index_bytes * held / of_sample)
 
 
 def not_tried(candidate: Candidate, vectors: int, dimension: int, settings: Settings, why: str) -> Tried:

@@ -18,8 +18,9 @@ MIB = 2**20
 class Tried:
     """One candidate with the parameters it was searched with.
 
-    `memory_bytes`, `p95_ms` and `build_seconds` are for all vectors: measured on `measured_on` of them (0: nothing was
-    measured, and all but the memory is None) and estimated from there. `why` says what became of it.
+    `memory_bytes`, `p95_ms` and `build_seconds` are for all vectors: measured on `measured_on` of them and estimated
+    from there; the memory is that of the index's file, which a reader holds. Where nothing was measured, `measured_on`
+    is 0, the memory is estimated for a reader that searches, and the others are None. `why` says what became of it.
     """
 
     spec: str

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slipway import choosing, layout
@@ -15,9 +16,10 @@ from slipway.cli import fronts
 from slipway.errors import IndexRefused, InputError
 from slipway.evaluation.demands import demands
 from slipway.evaluation.gates import judge
+from slipway.evaluation.opened import Opened
 from slipway.index.contract import confirming, searching
 from slipway.index.contract.candidates import Candidate
-from slipway.manifest import Manifest, load
+from slipway.manifest import Draft, Manifest, load
 from slipway.run import Run
 from slipway.stages import evaluate as evaluate_stage
 from slipway.stages import index as index_stage
@@ -127,9 +129,18 @@ def test_golden_queries_tune_and_confirm(run: Run, tmp_path: Path) -> None:
     assert metrics["recall_at_10"] >= 0.9
 
 
-def test_too_few_golden_queries_are_not_confirmed_by(run: Run, tmp_path: Path) -> None:
+def test_too_few_golden_queries_neither_confirm_nor_refuse(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = with_golden(run, tmp_path, judging=3)
-    assert "optimistic" in index(run, embedded(run, TEXTS)).facts[FACT]["confirmed"]["source"]
+    candidate = index(run, embedded(run, TEXTS))
+    confirmed = candidate.facts[FACT]["confirmed"]
+    assert "optimistic" in confirmed["source"]
+    monkeypatch.setattr(Opened, "recalls", lambda *_: np.zeros(3))
+    evaluation = evaluate(run, candidate)
+    assert evaluation.facts["metrics"]["recall_at_10"] == confirmed["recall_at_10"]
+    assert evaluation.facts["metrics"]["recall_at_1"] == 0.0
+    assert evaluation.facts["judged_queries"] == 3
 
 
 def test_without_golden_queries_the_contract_can_be_judged_all_the_same(run: Run) -> None:
@@ -204,22 +215,40 @@ def test_what_has_changed_is_searched_for_anew(
     assert len(searches) == 2
 
 
-def test_what_was_chosen_since_and_not_released_is_searched_for_anew(
-    run: Run, searches: list[int], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("measured", "why"),
+    [
+        ({"recall_at_10": 0.5, "p95_ms": 1.0}, "recall_at_10 0.5"),
+        ({"recall_at_10": 0.95, "p95_ms": 99.0}, "p95_ms 99"),
+        ({"recall_at_10": 0.95, "p95_ms": 1.0, "ndcg_at_10": 0.0}, None),  # another gate refused it
+        (None, None),  # a night that was killed before it was measured
+    ],
+)
+def test_only_what_a_clause_refused_is_searched_for_anew(
+    run: Run, searches: list[int], monkeypatch: pytest.MonkeyPatch, measured: dict[str, float] | None, why: str | None
 ) -> None:
-    """A gate refused it: the same choice would be refused again."""
+    """The same choice would be refused again."""
     go_live(run, index(run, embedded(run, TEXTS)))
     refused = index(run, embedded(run, [*TEXTS, "one"]))
     assert refused.facts[FACT]["how"] == "as last night"
-    monkeypatch.setattr(choice, "load", lambda store, place: _later(load(store, place), refused.facts["choice"]))
+    later = {refused.facts["choice"]}
+    if measured is not None:
+        name = layout.evaluation("measured")
+        facts = {"metrics": measured, "candidate": refused.place}
+        later.add(Draft(run.store, name, "evaluate", "measured").seal({}, facts).place)
+    monkeypatch.setattr(choice, "load", lambda store, place: _later(load(store, place), later))
     after = index(run, embedded(run, [*TEXTS, "one", "two"]))
-    assert after.facts[FACT]["why"].startswith("what was chosen since for the same contract (choices/")
-    assert len(searches) == 2
+    if why is None:
+        assert (after.facts[FACT]["how"], len(searches)) == ("as last night", 1)
+    else:
+        said = f"what was chosen since for the same contract did not keep it: {why}"
+        assert after.facts[FACT]["why"].startswith(said)
+        assert len(searches) == 2
 
 
-def _later(made: Manifest, place: str) -> Manifest:
-    """The manifest, sealed on a later day where it is that one: the night after is seconds away in a test."""
-    body = json.loads(made.to_json()) | ({"created_at": "2999-01-01T00:00:00+00:00"} if made.place == place else {})
+def _later(made: Manifest, places: set[str]) -> Manifest:
+    """The manifest, sealed on a later day where it is one of these: the night after is seconds away in a test."""
+    body = json.loads(made.to_json()) | ({"created_at": "2999-01-01T00:00:00+00:00"} if made.place in places else {})
     return Manifest.from_json(json.dumps(body).encode(), f"{made.place}/manifest.json")
 
 

@@ -17,6 +17,7 @@ from tests.unit.slipway.choosing.test_choosing import PATIENT, TEXTS, encoder
 from tests.unit.slipway.stages.index_run import DIMENSION, a_run, changed, embedded, go_live, searcher_of
 
 __all__ = ["encoder"]
+SCORED_AGAIN = "IVF{lists},PQ4x4fs,Refine(PQ8x4)"  # by finer product codes, of as few bits as the texts can train
 KINDS = [one.template for one in candidates(20_000, DIMENSION, 20_000) if "Refine(PQ" not in one.template]
 
 
@@ -26,7 +27,7 @@ def run(tmp_path: Path) -> Run:
     return changed(a_run(MemoryStore(), tmp_path), index={"contract": contract, "search": search, "update": PATIENT})
 
 
-@pytest.mark.parametrize("template", KINDS)
+@pytest.mark.parametrize("template", [*KINDS, SCORED_AGAIN])
 def test_it_is_built_updated_reconciled_measured_and_searched(
     run: Run, template: str, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

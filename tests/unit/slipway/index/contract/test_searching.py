@@ -5,8 +5,12 @@ import pytest
 
 from slipway.errors import IndexRefused
 from slipway.index.contract import Found, check_possible, search
+from slipway.index.contract.candidates import Candidate
 from slipway.index.contract.searching import SPARE
+from slipway.index.contract.trial import expected_bytes
 from slipway.index.contract.tried import TIE, dominates
+from slipway.index.memory import estimate
+from slipway.index.spec import Spec
 from tests.unit.slipway.index.contract.trials import DIMENSION, queries, settings, vectors
 
 VECTORS = vectors()
@@ -135,3 +139,11 @@ def test_what_no_estimate_can_keep_is_known_without_a_trial() -> None:
         check_possible(1_000_000, DIMENSION, settings(memory="1MiB").index)
     check_possible(1_000_000, DIMENSION, settings(memory="1GiB").index)
     check_possible(1_000_000, DIMENSION, settings().index)
+
+
+def test_memory_before_a_trial_is_a_readers_that_searches() -> None:
+    """A search in a graph marks each vector that it has seen with a byte, which is not in the file."""
+    index = settings().index
+    graph, exact = (expected_bytes(Candidate(name), 2_000, DIMENSION, index) for name in ("HNSW16", "Flat"))
+    files = [estimate(Spec(name, "l2", 1, ""), 2_000, DIMENSION, 2_000).index_bytes for name in ("HNSW16", "Flat")]
+    assert [graph - files[0], exact - files[1]] == [2_000, 0]
