@@ -26,13 +26,13 @@ _STATUS = Path("/proc/self/status")
 
 logger = logging.getLogger("slipway")
 
-_REMEDY = "give this worker more memory (or raise index.build_memory), set index.shards.vectors, or take a smaller spec"
+_REMEDY = "Give this worker more memory (or raise index.build_memory), set index.shards.vectors, or take a smaller spec"
 _ANEW = f"{_REMEDY}; or train on fewer (index.train_vectors)"
 _SMALLER = (
-    "lower index.shards.vectors, give this worker more memory (or raise index.build_memory), or take a smaller spec"
+    "Lower index.shards.vectors, give this worker more memory (or raise index.build_memory), or take a smaller spec"
 )
 _APART = (
-    "set index.shards.release to apart, so that they are served side by side; or give this worker more memory (or "
+    "Set index.shards.release to apart, so that they are served side by side; or give this worker more memory (or "
     "raise index.build_memory)"
 )
 
@@ -86,7 +86,7 @@ class Budget:
         if expected is not None and expected > self.bytes:
             raise IndexRefused(
                 f"{what} would take about {size(expected)} of memory, and there are {size(self.bytes)} ({self.says}). "
-                f"{remedy[0].upper()}{remedy[1:]}"
+                f"{remedy}"
             )
 
     def check(self, doing: str) -> None:
