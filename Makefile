@@ -55,11 +55,11 @@ bench-encoders: setup-dev ## measure our encoder backends beside stock sentence-
 bench-overhead: setup-dev ## what the scheduler costs: the nightly DAG against `slipway run` on DOCUMENTS=100000 entries of ../shared/data/oewn, ROUNDS=1
 	@$(BIN)/python benchmarks/overhead.py --documents $(or $(DOCUMENTS),100000) --rounds $(or $(ROUNDS),1) $(if $(DATA),--data $(DATA)) $(if $(ENCODER),--encoder $(ENCODER))
 
-bench-index: setup-dev ## queries per second at a recall against hnswlib, usearch, FAISS and autofaiss, on ../shared/data/enwiki_paras (an hour and more)
-	@$(BIN)/python benchmarks/index.py $(if $(DATA),--data $(DATA)) $(if $(CACHE),--cache $(CACHE))
+bench-index: setup-dev ## queries per second at a recall against hnswlib, usearch, FAISS and autofaiss, on ../shared/data/enwiki_paras (half an hour, and as much for the vectors the first time)
+	@$(BIN)/python benchmarks/index.py $(if $(DATA),--data $(DATA)) $(if $(CACHE),--cache $(CACHE)) $(OPTIONS)
 
 bench-growth: setup-dev ## how build, memory and latency grow from 25,000 to 1,000,000 vectors, on ../shared/data/enwiki_paras
-	@$(BIN)/python benchmarks/growth.py $(if $(DATA),--data $(DATA)) $(if $(CACHE),--cache $(CACHE))
+	@$(BIN)/python benchmarks/growth.py $(if $(DATA),--data $(DATA)) $(if $(CACHE),--cache $(CACHE)) $(OPTIONS)
 
 gate-power: setup-dev ## how often the gate of losses errs: RUNS=200 runs on equal systems, and with a loss, on ../shared/data/squad_dev
 	@$(BIN)/python benchmarks/power.py --runs $(or $(RUNS),200) $(if $(DATA),--data $(DATA)) $(if $(SEED),--seed $(SEED))

@@ -27,10 +27,13 @@ def fit(counts: Sequence[float], values: Sequence[float]) -> tuple[float, float]
 
 
 def predictions(rows: Sequence[dict[str, Any]], far: int = FAR) -> dict[str, dict[str, dict[str, float]]]:
-    """By spec and measure: the exponent, and the value at `far` vectors. Specs with fewer than 3 sizes are left out."""
+    """By spec and measure: the exponent, and the value at `far` vectors. Specs with fewer than 3 sizes are left out.
+
+    Of real vectors alone: made ones have no clusters, and are searched at another cost.
+    """
     told: dict[str, dict[str, dict[str, float]]] = {}
     for family in dict.fromkeys(row["family"] for row in rows):
-        mine = [row for row in rows if row["family"] == family]
+        mine = [row for row in rows if row["family"] == family and row["real"]]
         if len(mine) < 3:
             continue
         told[family] = {}
@@ -58,7 +61,8 @@ def arithmetic(rows: Sequence[dict[str, Any]]) -> str:
     for family, measures in predictions(rows).items():
         for measure, (name, scale) in MEASURES.items():
             told = measures[measure]
-            last = max((row for row in rows if row["family"] == family), key=lambda row: row["vectors"])
+            mine = [row for row in rows if row["family"] == family and row["real"]]
+            last = max(mine, key=lambda row: row["vectors"])
             ratio = FAR / last["vectors"]
             lines.append(
                 f"- {family}, {name}: grows with n^{told['exponent']:.2f}; {last[measure] * scale:,.3g} at "
@@ -79,7 +83,8 @@ def write(folder: Path, rows: Sequence[dict[str, Any]], paragraphs: Sequence[str
 
 
 _ASSUMED = (
-    "A line through the logarithms, drawn on beyond what was measured. It assumes that the number of lists goes on "
+    "A line through the logarithms of what the real vectors took, drawn on beyond what was measured; the made vectors "
+    "are in no line. It assumes that the number of lists goes on "
     "growing with √n, that everything stays in memory, and that the machine is the same: "
     "cache misses and page faults beyond its memory are in no line, so latency is a lower bound."
 )
@@ -98,9 +103,12 @@ def draw(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     for axis, measure in zip(axes, shown, strict=True):
         name, scale = MEASURES[measure]
         for number, family in enumerate(dict.fromkeys(row["family"] for row in rows)):
-            mine = [row for row in rows if row["family"] == family]
-            counts, values = [row["vectors"] for row in mine], [row[measure] * scale for row in mine]
-            axis.plot(counts, values, marker="o", color=INK[number % len(INK)], label=family)
+            ink = INK[number % len(INK)]
+            for real, look in ((True, {"marker": "o"}), (False, {"marker": "x", "linestyle": "none"})):
+                mine = [row for row in rows if row["family"] == family and row["real"] is real]
+                counts, values = [row["vectors"] for row in mine], [row[measure] * scale for row in mine]
+                if mine:
+                    axis.plot(counts, values, color=ink, label=family if real else f"{family}, made vectors", **look)
         axis.set(xlabel="vectors", title=name, xscale="log", yscale="log")
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize="small")

@@ -1,4 +1,4 @@
-"""Runs in autofaiss's own environment: python autofaiss_worker.py FOLDER BYTES; prints one JSON object last."""
+"""Runs in autofaiss's own environment: python autofaiss_worker.py FOLDER BYTES THREADS; prints one JSON object last."""
 
 import json
 import sys
@@ -12,7 +12,8 @@ from autofaiss import build_index
 
 def main() -> None:
     """Tune and build with that memory, then ask."""
-    work, most = Path(sys.argv[1]), int(sys.argv[2])
+    work, most, cores = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    faiss.omp_set_num_threads(cores)
     started = time.perf_counter()
     index, facts = build_index(
         str(work / "vectors"),
@@ -21,6 +22,7 @@ def main() -> None:
         current_memory_available="4GB",
         metric_type="ip",
         min_nearest_neighbors_to_retrieve=10,
+        nb_cores=cores,
     )
     seconds = time.perf_counter() - started
     rows = index.search(np.load(work / "queries/part.npy"), 10)[1]

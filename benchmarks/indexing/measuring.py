@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.indexing.corpus import Corpus, Vectors
 from benchmarks.indexing.sweep import Point, worth_timing
-from benchmarks.indexing.systems import Rows, System, bare_build, our_build
+from benchmarks.indexing.systems import Rows, System
 from slipway.index.exact import exact_neighbours, recall
 
 AIMS = (0.95, 0.99)
@@ -69,17 +69,6 @@ def _tried(system: System, index: Any, setting: tuple[int, ...], queries: Vector
 def _speed(system: System, index: Any, point: Point, threads: int, queries: Vectors) -> float:
     seconds, _ = timed(lambda: system.search(index, point.setting, threads, queries, K))
     return len(queries) / seconds
-
-
-def build_ratios(factory: str, vectors: Vectors, rounds: int, cores: int) -> list[float]:
-    """Our seconds of building over bare FAISS's for the same spec, one number a round; who begins alternates."""
-    faiss.omp_set_num_threads(cores)
-    ratios = []
-    for number in range(rounds):
-        order = (our_build, bare_build) if number % 2 == 0 else (bare_build, our_build)
-        seconds = {one: timed(lambda make=one: make(factory, vectors, 100_000, 1))[0] for one in order}  # type: ignore[misc]
-        ratios.append(seconds[our_build] / seconds[bare_build])
-    return ratios
 
 
 def truth_ratios(vectors: Vectors, queries: Vectors, rounds: int, cores: int) -> list[float]:

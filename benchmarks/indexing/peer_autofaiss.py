@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.indexing.corpus import Vectors
+from benchmarks.indexing.systems import Rows
 
 PYTHON = "python3.11"
 WORKER = Path(__file__).with_name("autofaiss_worker.py")
+INSTALLED = ("autofaiss", "faiss-cpu<1.8", "numpy<2", "pyarrow<18")  # what it names of newer FAISS is no more
 LIMIT_SECONDS = 3_600
 
 
@@ -35,22 +38,25 @@ def environment(folder: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         for command in (
             [PYTHON, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "-q", "autofaiss", "pyarrow<18"],
+            [str(python), "-m", "pip", "install", "-q", *INSTALLED],
         ):
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT_SECONDS)
         (folder / ".installed").touch()
     return python
 
 
-def run(folder: Path, work: Path, vectors: Vectors, queries: Vectors, truth: Vectors, memory_bytes: int) -> Peer:
-    """autofaiss with that memory on these vectors, asked these queries; what it says when it cannot be run."""
+def run(
+    folder: Path, work: Path, vectors: Vectors, queries: Vectors, truth: Rows, memory_bytes: int, cores: int
+) -> Peer:
+    """autofaiss with that memory and so many threads, asked these queries; what it says when it cannot be run."""
     for name, array in (("vectors", vectors), ("queries", queries), ("truth", truth)):
         (work / name).mkdir(parents=True, exist_ok=True)
         np.save(work / name / "part.npy", array)
     try:
         python = environment(folder)
         ended = subprocess.run(
-            [str(python), str(WORKER), str(work), str(memory_bytes)],
+            [str(python), str(WORKER), str(work), str(memory_bytes), str(cores)],
+            env={**os.environ, "OMP_NUM_THREADS": str(cores)},
             capture_output=True, text=True, check=True, timeout=LIMIT_SECONDS,
         )  # fmt: skip
     except FileNotFoundError as error:

@@ -17,7 +17,8 @@ from slipway.index.spec import Spec
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 Setting = tuple[int, ...]
-EF_CONSTRUCTION = 128
+EF_CONSTRUCTION = 128  # of every graph, peers' and ours
+TRAIN_VECTORS = 100_000
 EF_SEARCH = [(ef,) for ef in (12, 16, 24, 32, 48, 64, 96, 128, 192, 256)]
 BARE = "FAISS "
 OURS = "slipway "
@@ -47,10 +48,12 @@ def specs(vectors: int, dimension: int) -> list[str]:
 
 
 def systems(vectors: int, dimension: int) -> list[System]:
-    """Peers first, then ours."""
-    return [_hnswlib(), _usearch("f32"), _usearch("bf16"), _bare("HNSW16"), _bare("HNSW32")] + [
-        _ours(spec) for spec in specs(vectors, dimension)
-    ]
+    """Peers first, each with 16 and with 32 links a node, then ours.
+
+    usearch with 32 links has 16-bit numbers only: with whole ones it takes minutes more to build, and is slower.
+    """
+    peers = [_hnswlib(16), _hnswlib(32), _usearch("f32", 16), _usearch("bf16", 16), _usearch("bf16", 32)]
+    return [*peers, _bare("HNSW16"), _bare("HNSW32"), *(_ours(spec) for spec in specs(vectors, dimension))]
 
 
 def bare_build(factory: str, vectors: Vectors, train_vectors: int, seed: int) -> Any:
@@ -74,7 +77,7 @@ def our_build(factory: str, vectors: Vectors, train_vectors: int, seed: int) -> 
 def _bare(factory: str) -> System:
     return System(
         f"{BARE}{factory}",
-        lambda vectors, _: bare_build(factory, vectors, 100_000, 1),
+        lambda vectors, _: bare_build(factory, vectors, TRAIN_VECTORS, 1),
         _faiss_search(factory),
         EF_SEARCH,
     )
@@ -84,14 +87,15 @@ def _ours(factory: str) -> System:
     spec = Spec(factory, "inner_product", 1, "measured")
     settings = list(_grid(spec)) if spec.lists else EF_SEARCH
     return System(
-        f"{OURS}{factory}", lambda vectors, _: our_build(factory, vectors, 100_000, 1), _faiss_search(factory), settings
+        f"{OURS}{factory}",
+        lambda vectors, _: our_build(factory, vectors, TRAIN_VECTORS, 1),
+        _faiss_search(factory),
+        settings,
     )
 
 
 def _grid(spec: Spec) -> Iterator[Setting]:
-    probes = [
-        probes for probes in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) if probes <= (spec.lists or 0)
-    ]
+    probes = [probes for probes in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256) if probes <= (spec.lists or 0)]
     return itertools.product(probes, (3, 6, 12, 24) if spec.refines else (1,))
 
 
@@ -108,12 +112,12 @@ def _faiss_search(factory: str) -> Callable[[Any, Setting, int, Vectors, int], R
     return search
 
 
-def _hnswlib() -> System:
+def _hnswlib(links: int) -> System:
     import hnswlib
 
     def make(vectors: Vectors, threads: int) -> Any:
         index = hnswlib.Index("ip", vectors.shape[1])
-        index.init_index(len(vectors), M=16, ef_construction=EF_CONSTRUCTION, random_seed=1)
+        index.init_index(len(vectors), M=links, ef_construction=EF_CONSTRUCTION, random_seed=1)
         index.set_num_threads(threads)
         index.add_items(vectors)
         return index
@@ -123,14 +127,15 @@ def _hnswlib() -> System:
         index.set_ef(setting[0])
         return np.asarray(index.knn_query(queries, k=k)[0], np.int64)
 
-    return System("hnswlib M16", make, search, EF_SEARCH)
+    return System(f"hnswlib M{links}", make, search, EF_SEARCH)
 
 
-def _usearch(dtype: str) -> System:
+def _usearch(dtype: str, links: int) -> System:
     from usearch.index import Index
 
     def make(vectors: Vectors, threads: int) -> Any:
-        index = Index(ndim=vectors.shape[1], metric="ip", dtype=dtype, connectivity=16, expansion_add=EF_CONSTRUCTION)
+        width = vectors.shape[1]
+        index = Index(ndim=width, metric="ip", dtype=dtype, connectivity=links, expansion_add=EF_CONSTRUCTION)
         index.add(np.arange(len(vectors)), vectors, threads=threads)
         return index
 
@@ -138,4 +143,4 @@ def _usearch(dtype: str) -> System:
         index.expansion_search = setting[0]
         return np.asarray(index.search(queries, k, threads=threads).keys, np.int64)
 
-    return System(f"usearch {dtype} M16", make, search, EF_SEARCH)
+    return System(f"usearch {dtype} M{links}", make, search, EF_SEARCH)

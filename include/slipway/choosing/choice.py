@@ -40,12 +40,6 @@ class Choice:
         return self.specs[0]
 
     @property
-    def parameters(self) -> dict[str, int] | None:
-        """Search-time parameters of the trial; None where last night's choice was taken over."""
-        chosen = next((one for one in self.front if one.spec == self.spec.factory and one.kept), None)
-        return dict(chosen.parameters or {}) if chosen else None
-
-    @property
     def reason(self) -> str:
         """Why this one, in a sentence."""
         return self.spec.reason

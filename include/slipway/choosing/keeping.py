@@ -66,24 +66,41 @@ class Kept(Generic[Kind]):
 def keep(subject: Subject, make: Make[Kind]) -> Kept[Kind]:
     """The index that the contract leads to, made by `make` and confirmed on queries that nothing was tuned on.
 
-    Where last night's choice is not confirmed, the whole search is made again; where one that was tried is not, the
-    next in order is built, at most `MOST_BUILT` of them. Raises `IndexRefused` when none is confirmed.
+    Where last night's choice is not confirmed or cannot be built, the whole search is made again; where one that was
+    tried is not, the next in order is built, at most `MOST_BUILT` of them. An index is let go before the next is built.
+    Raises `IndexRefused` when none is confirmed, and `MemoryExceeded`.
     """
     refused: list[str] = []
     for choice, spec in _in_order(subject):
-        indexed = make(spec, not refused)
-        found = confirm(_made(subject, indexed, spec), subject.queries(), subject.settings)
-        if found.kept:
-            logger.info("index contract: %s is confirmed: %s", spec.factory, _told(found))
-            return Kept(indexed, spec, _facts(subject, choice, spec, found))
-        refused.append(f"{spec.factory} ({'; '.join(found.broken)})")
-        logger.warning("index contract: %s is not confirmed: %s", spec.factory, "; ".join(found.broken))
+        kept = _built(subject, choice, spec, make, refused)
+        if kept is not None:
+            return kept
     raise IndexRefused(
         f"the contract {wording(subject.contract)} was kept in trials on a sample and not by an index of all "
         f"{len(subject.vectors):,} vectors on {len(subject.queries().held_out)} held-out queries "
         f"({subject.queries().source}): {', '.join(refused)}. Give up a little of the clause that is broken in "
         "index.contract, or add tuning queries"
     )
+
+
+def _built(subject: Subject, choice: Choice, spec: Spec, make: Make[Kind], refused: list[str]) -> Kept[Kind] | None:
+    """The index of this spec, if it is confirmed; else None, with the reason added to `refused`.
+
+    Nothing but what is returned holds the index, so that a refused one is out of memory when the next is made.
+    """
+    try:
+        indexed = make(spec, not refused)
+    except IndexRefused as error:
+        refused.append(f"{spec.factory} ({error})")
+        logger.warning("index contract: %s cannot be built: %s", spec.factory, error)
+        return None
+    found = confirm(_made(subject, indexed, spec), subject.queries(), subject.settings)
+    if found.kept:
+        logger.info("index contract: %s is confirmed: %s", spec.factory, _told(found))
+        return Kept(indexed, spec, _facts(subject, choice, spec, found))
+    refused.append(f"{spec.factory} ({'; '.join(found.broken)})")
+    logger.warning("index contract: %s is not confirmed: %s", spec.factory, "; ".join(found.broken))
+    return None
 
 
 def _in_order(subject: Subject) -> Iterator[tuple[Choice, Spec]]:

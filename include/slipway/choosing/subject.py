@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from slipway.building.bounded import Budget
+from slipway.building.deciding import in_shards
 from slipway.config.collection import Contract
 from slipway.encoders import load_encoder
-from slipway.errors import EncoderError
+from slipway.errors import EncoderError, IndexRefused
 from slipway.evaluation.golden import GoldenQuery, GoldenSet, read_golden
 from slipway.evaluation.latency import latency
 from slipway.index.contract import Part, Queries, Settings, of_collection
+from slipway.index.spec import Spec
 from slipway.index.tune import MIN_QUERIES
 from slipway.manifest import Manifest
 from slipway.run import Run
@@ -47,8 +50,19 @@ class Subject:
 
     @property
     def settings(self) -> Settings:
-        """What a search is done with."""
-        return Settings(self.run.collection.index, self.contract, p95)
+        """What a search is done with; what cannot be built in the memory that there is now is left out of it."""
+        index = self.run.collection.index
+        budget = Budget.of(index)
+
+        def unaffordable(spec: Spec, vectors: int, dimension: int) -> str:
+            at_once = index.shards.vectors if in_shards(self.run, vectors) else None
+            try:
+                budget.check_estimate(spec, at_once or vectors, dimension, index.train_vectors)
+            except IndexRefused as error:
+                return str(error)
+            return ""
+
+        return Settings(index, self.contract, p95, unaffordable=unaffordable)
 
     @property
     def golden(self) -> GoldenSet | None:

@@ -8,14 +8,16 @@ from slipway.cli import fronts
 from slipway.cli.commands import main
 from slipway.cli.context import guarded
 from slipway.cli.options import COLLECTIONS, JSON, NAME, STORE, begun
-from slipway.config.load import index_settings
+from slipway.config.load import contract_settings
 
 
 @main.command()
 @NAME
 @COLLECTIONS
 @STORE
-@click.option("--contract", default="", metavar="YAML", help="Clauses to try instead of those of the collection file.")
+@click.option(
+    "--contract", default="", metavar="YAML", help="Clauses to try with the collection's other index settings."
+)
 @JSON
 def choose(collection: str, collections: str | None, store: str | None, contract: str, as_json: bool) -> None:
     """Say which index a contract leads to for COLLECTION's live vectors, and what else was tried.
@@ -29,6 +31,4 @@ def choose(collection: str, collections: str | None, store: str | None, contract
 
         with begun(collection, collections, store) as this:
             asked = this.collection.index
-            output.write(
-                try_live(this, index_settings(f"{{contract: {contract}}}", asked) if contract else asked), fronts.page
-            )
+            output.write(try_live(this, contract_settings(contract, asked) if contract else asked), fronts.page)

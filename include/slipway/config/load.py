@@ -147,16 +147,39 @@ def index_settings(text: str, current: Index) -> Index:
 
     Raises `ConfigError` that names the field.
     """
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"index: got {text[:80]!r}; expected a FAISS factory string or a mapping: {error}") from error
+    values = _parsed(text, "index", "a FAISS factory string or a mapping")
     if isinstance(values, dict):
         section = values
     elif isinstance(values, list):
         raise ConfigError(f"index: got {text[:80]!r}; expected a FAISS factory string or a mapping, found a list")
     else:
         section = current.model_dump() | ({"spec": text.strip(), "contract": None} if text.strip() else {})
+    return _index(section)
+
+
+def contract_settings(text: str, current: Index) -> Index:
+    """The `current` index settings with a contract as somebody types it in, a mapping of its clauses (YAML or JSON), in
+    the place of their `spec` or `contract`.
+
+    Raises `ConfigError` that names the field.
+    """
+    values = _parsed(text, "index.contract", "a mapping of clauses")
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"index.contract: got {text[:80]!r}; expected a mapping of clauses, such as "
+            "{recall_at_10: 0.95, p95_ms: 10, memory: 2GiB}"
+        )
+    return _index(current.model_dump() | {"spec": "auto", "contract": values})
+
+
+def _parsed(text: str, field: str, expected: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{field}: got {text[:80]!r}; expected {expected}: {error}") from error
+
+
+def _index(section: dict[str, Any]) -> Index:
     try:
         return Index.model_validate(section)
     except ValidationError as error:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from slipway.acknowledgement import Loaded, utc_now
 from slipway.connections import environment_secrets
-from slipway.errors import EncoderError, InputError
+from slipway.errors import EncoderError, InputError, ServiceDenied
 from slipway.serving.loading import LoadedRelease
 from slipway.serving.metrics import ReleaseMetrics, Tally
 from slipway.serving.searcher import Hit
@@ -116,13 +116,20 @@ class Held:
 
 def is_callers_own(error: Exception) -> bool:
     """Whether what was asked is wrong, and not what answers: then every release says so."""
-    return isinstance(error, InputError) and not isinstance(error, EncoderError)
+    return isinstance(error, InputError) and not isinstance(error, EncoderError | ServiceDenied)
 
 
 def _load(release: LoadedRelease) -> TextEncoder:
     from slipway.encoders import load_encoder
 
-    encoder = load_encoder(release.encoder, fingerprint=release.encoder_fingerprint, secrets=environment_secrets)
+    try:
+        encoder = load_encoder(release.encoder, fingerprint=release.encoder_fingerprint, secrets=environment_secrets)
+    except (EncoderError, ServiceDenied):
+        raise
+    except InputError as error:  # of this process's settings, such as a service's connection, and not of a query
+        raise EncoderError(
+            f"release {release.release_id}: its encoder {release.encoder.name} cannot be used here: {error}"
+        ) from error
     if encoder.fingerprint != release.encoder_fingerprint:
         raise EncoderError(
             f"release {release.release_id} was built by encoder {release.encoder.name} with fingerprint "

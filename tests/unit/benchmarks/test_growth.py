@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 
 from benchmarks import growth
-from benchmarks.growths.report import fit
+from benchmarks.growths.report import MEASURES, fit, predictions
 from benchmarks.indexing.corpus import drawn, made_up
 
 
 def test_a_power_law_is_found_again() -> None:
     counts = [1e3, 1e4, 1e5]
     assert fit(counts, [3 * count**0.5 for count in counts]) == pytest.approx((3, 0.5))
+
+
+def test_made_vectors_do_not_bend_the_line() -> None:
+    rows = [{"family": "graph", "vectors": n, "real": True, **dict.fromkeys(MEASURES, 2.0 * n)} for n in (10, 20, 40)]
+    made = {"family": "graph", "vectors": 200, "real": False, **dict.fromkeys(MEASURES, 9_000.0)}
+    found = predictions([*rows, made], far=1_000)["graph"]["p95_ms"]
+    assert found == {"exponent": pytest.approx(1), "at_100m": pytest.approx(2_000)}
 
 
 def test_made_vectors_have_the_covariance_of_those_they_are_made_after() -> None:

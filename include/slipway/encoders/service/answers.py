@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx
 import numpy as np
 
+from slipway.encoders.service.key import hidden
 from slipway.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -67,7 +68,5 @@ def message(response: httpx.Response, key: str | None) -> str:
         told = told.get("error", told.get("message", told.get("detail", told)))
     if isinstance(told, dict):
         told = told.get("message", told)
-    line = " ".join(str(told).split())
-    if key:
-        line = line.replace(key, "***")
+    line = hidden(" ".join(str(told).split()), key)
     return line[: LONGEST_MESSAGE - 1] + "…" if len(line) > LONGEST_MESSAGE else line or "no message"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Event
 from typing import TYPE_CHECKING, cast
@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from slipway.connections import environment_secrets
 from slipway.encoders.model import Model
-from slipway.encoders.service.client import Client, TooMuch
+from slipway.encoders.service.client import Client, Patience, TooMuch
 from slipway.encoders.service.cutting import Cutter
+from slipway.encoders.service.key import Key
 from slipway.encoders.service.pacing import Clock
 from slipway.errors import EncoderError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from slipway.encoders.base import Vectors
     from slipway.run import Secrets
 
+Rows = npt.NDArray[np.int64]
 _log = logging.getLogger("slipway.encoders.service")
 
 
@@ -46,8 +48,7 @@ class ServiceEncoder:
         self._prompts, self._service = model.encoder.prompts, model.encoder.service
         self._cutter = Cutter(model.tokenizer(), model.encoder.max_tokens)
         self._most_texts = self._service.texts
-        connection = self._service.connection
-        key = (secrets or environment_secrets)(connection) if connection else None
+        key = Key(self._service.connection, secrets or environment_secrets)
         self._client = Client(self._service, self.dimension, key, clock, seed)
 
     @property
@@ -57,13 +58,13 @@ class ServiceEncoder:
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
         """Vectors of chunks: (n, dimension) float32, unit norm."""
-        return self._encode(texts, self._prompts.document)
+        return self._encode(texts, self._prompts.document, Patience.for_documents(self._service))
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of queries: (n, dimension) float32, unit norm."""
-        return self._encode(texts, self._prompts.query)
+        """Vectors of queries: (n, dimension) float32, unit norm. Gives up early: see `Patience.for_queries`."""
+        return self._encode(texts, self._prompts.query, Patience.for_queries(self._service))
 
-    def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
+    def _encode(self, texts: Sequence[str], prompt: str, patience: Patience) -> Vectors:
         """Raises `ServiceDenied`, `ServiceUnreachable` and `EncoderError`, as `Client.embed` does."""
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
@@ -72,20 +73,25 @@ class ServiceEncoder:
         cut, lengths = self._cutter.cut([prompt + text for text in numbers])
         made: Vectors = np.empty((len(cut), self.dimension), dtype=np.float32)
         before = self._client.requests, self._client.used_tokens
-        self._fill(made, cut, lengths)
+        self._fill(made, cut, lengths, patience)
         requests, used = self._client.requests - before[0], self._client.used_tokens - before[1]
         _log.debug("%d texts, %d tokens in %d requests; the service counted %d", len(cut), sum(lengths), requests, used)
         return cast("Vectors", made[places])
 
-    def _fill(self, made: Vectors, texts: Sequence[str], lengths: Sequence[int]) -> None:
+    def _fill(self, made: Vectors, texts: Sequence[str], lengths: Sequence[int], patience: Patience) -> None:
         """Set every row of `made` to its text's vector, with as many requests at once as configured.
 
         The first failure ends the others: those that wait give up, those that were sent are waited for.
         """
         stop = Event()
+
+        def send(batch: Rows) -> None:
+            asked = [texts[row] for row in batch]
+            made[batch] = self._client.embed(asked, sum(lengths[row] for row in batch), stop, patience)
+
         with ThreadPoolExecutor(self._service.requests, thread_name_prefix="embedding-service") as pool:
             pending = [
-                pool.submit(self._send, made, texts, lengths, batch, stop)
+                pool.submit(self._send, send, batch)
                 for batch in packed(lengths, self._most_texts, self._service.tokens)
             ]
             try:
@@ -96,25 +102,29 @@ class ServiceEncoder:
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _send(
-        self, made: Vectors, texts: Sequence[str], lengths: Sequence[int], batch: npt.NDArray[np.int64], stop: Event
-    ) -> None:
-        """Set the rows of a batch. One that is too large for the service goes in halves, as later ones do at once."""
+    def _send(self, send: Callable[[Rows], None], batch: Rows, refused: str | None = None) -> None:
+        """Send a batch. One that is too large for the service goes in halves, as later ones do at once.
+
+        `refused` is what the service said of twice as many: where it says just that again, and not that it is the size,
+        the request is wrong and no smaller one is right. Raises `ServiceDenied` then, and what `send` raises.
+        """
         if len(batch) <= self._most_texts:
-            asked = [texts[row] for row in batch]
             try:
-                made[batch] = self._client.embed(asked, sum(lengths[row] for row in batch), stop)
+                send(batch)
                 return
-            except TooMuch:
+            except TooMuch as error:
+                if not error.is_size and str(error) == refused:
+                    raise error.denied from None
+                refused = str(error)
                 half = len(batch) // 2
                 if half < self._most_texts:
                     self._most_texts = half
                     _log.warning("the service refused %d texts at once: it is sent %d from now on", len(batch), half)
         for part in np.array_split(batch, -(-len(batch) // self._most_texts)):
-            self._send(made, texts, lengths, part, stop)
+            self._send(send, part, refused)
 
 
-def packed(lengths: Sequence[int], most_texts: int, most_tokens: int) -> Iterator[npt.NDArray[np.int64]]:
+def packed(lengths: Sequence[int], most_texts: int, most_tokens: int) -> Iterator[Rows]:
     """Rows in batches of at most so many texts and tokens, by length; a longer text is a batch of its own."""
     batch: list[int] = []
     tokens = 0

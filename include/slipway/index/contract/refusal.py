@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from slipway.config.collection import Contract
 from slipway.index.contract.tried import HEADROOM, Tried, breaks, mib
 
 
-def refusal(tried: Sequence[Tried], contract: Contract, unconfirmed: Collection[str] = ()) -> str:
-    """The message of an `IndexRefused`: the contract, and by clause the nearest that keeps all the others."""
+def refusal(tried: Sequence[Tried], contract: Contract, untried: Sequence[str] = ()) -> str:
+    """The message of an `IndexRefused`: the contract, and by clause the nearest that keeps all the others.
+
+    `untried` says which candidates might have kept it and were not tried, and why.
+    """
     measured = [one for one in tried if one.measured_on]
     asked = wording(contract)
-    begins = f"no index keeps the contract {asked}"
-    if unconfirmed:
-        begins += f" ({', '.join(sorted(unconfirmed))} kept it in trials and not on the whole collection)"
+    begins = f"no index {'that was tried ' if untried else ''}keeps the contract {asked}"
+    if untried:
+        begins += f" ({'; '.join(untried)})"
     if not measured:
         smallest = min(tried, key=lambda one: one.memory_bytes, default=None)
         least = f": the smallest, {smallest.spec}, takes about {mib(smallest.memory_bytes)}" if smallest else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from slipway.config.collection import Index
@@ -20,7 +19,9 @@ logger = logging.getLogger("slipway")
 SAMPLE = 50_000  # vectors that candidates are tried on, at most
 SPARE = 2  # dearer candidates that keep the contract too, in case the cheapest is not confirmed
 BEYOND = 4  # candidates over the memory that are tried to say what would be possible
-SECONDS = 1_200  # of trying; what is not tried by then is left out
+SECONDS = 1_200  # of trying
+MINUTES = f"{SECONDS / 60:g}"
+LATE = 4  # candidates that are tried after that, where nothing keeps the contract yet
 
 __all__ = ["Found", "Settings", "check_possible", "search"]
 
@@ -34,26 +35,25 @@ class Found:
     seconds: float
 
 
-def search(
-    vectors: Vectors, queries: Queries, settings: Settings, without: Collection[str] = (), sample: int = SAMPLE
-) -> Found:
+def search(vectors: Vectors, queries: Queries, settings: Settings, sample: int = SAMPLE) -> Found:
     """The candidates that keep the contract for these vectors, (n, dimension) float32, which may be memory-mapped.
 
-    `without` names specs that are not tried, as they were not confirmed. Raises `IndexRefused` that says which clause
-    cannot be kept and what would be possible.
+    From the least memory to the most. When the time is over and nothing keeps the contract yet, those of the rest that
+    take the most memory, which find the most, are tried before it is refused. Raises `IndexRefused` that says which
+    clause cannot be kept, what would be possible, and how many candidates were not tried.
     """
     trials = _Trials(vectors, settings, Sample.draw(vectors, queries, sample, settings.index))
-    ordered = trials.ordered([one for one in trials.all() if trials.name(one) not in without])
-    within = [one for one in ordered if trials.fits(one)]
-    for candidate in within:
+    ordered = trials.ordered(trials.all())
+    for candidate in [one for one in ordered if trials.fits(one)]:
         trials.take(candidate)
+    trials.take_late()
     beyond = [one for one in ordered if not trials.fits(one)]
     for number, candidate in enumerate(beyond):
         trials.take_beyond(candidate, number)
     tried = with_front(trials.tried)
     order = by_cost([one for one in tried if one.kept])
     if not order:
-        raise IndexRefused(refusal(tried, settings.contract, without))
+        raise IndexRefused(refusal(tried, settings.contract, trials.untried()))
     return Found(order, tried, round(trials.seconds, 3))
 
 
@@ -80,6 +80,7 @@ class _Trials:
 
     def __init__(self, vectors: Vectors, settings: Settings, sample: Sample) -> None:
         self.settings, self.sample, self.tried = settings, sample, list[Tried]()
+        self.rest, self.timed_out, self.unaffordable = list[Candidate](), 0, 0
         self.total, self.dimension = sample.total, vectors.shape[1]
         self.started = settings.clock()
 
@@ -97,9 +98,6 @@ class _Trials:
             return [Candidate("Flat")]
         return candidates(len(self.sample.vectors), self.dimension, self.settings.index.train_vectors)
 
-    def name(self, candidate: Candidate) -> str:
-        return spec_for(candidate, self.total, self.settings.index).factory
-
     def size(self, candidate: Candidate) -> int:
         return expected_bytes(candidate, self.total, self.dimension, self.settings.index)
 
@@ -116,9 +114,27 @@ class _Trials:
         if len(kept) > SPARE and self.size(candidate) > kept[0].memory_bytes * TIE:
             self._leave(candidate, f"not tried: it takes more memory than {kept[0].spec}, which keeps every clause")
         elif self.seconds > SECONDS and self.tried:
-            self._leave(candidate, f"not tried: {SECONDS / 60:g} minutes of trying were over")
+            self.rest.append(candidate)
         else:
             self._try(candidate)
+
+    def take_late(self) -> None:
+        """Of what the time did not suffice for, try those that find the most, until one keeps the contract."""
+        first_late = len(self.rest) - LATE
+        for number, candidate in enumerate(self.rest):
+            if number >= first_late and not self.kept:
+                self._try(candidate)
+            else:
+                self.timed_out += 1
+                self._leave(candidate, f"not tried: {MINUTES} minutes of trying were over")
+
+    def untried(self) -> list[str]:
+        """Why candidates that might have kept the contract were not tried, a sentence a reason."""
+        said = {
+            f"the {MINUTES} minutes of trying were over and {self.timed_out} candidates were not tried": self.timed_out,
+            f"{self.unaffordable} cannot be built in the memory that there is": self.unaffordable,
+        }
+        return [sentence for sentence, count in said.items() if count]
 
     def take_beyond(self, candidate: Candidate, number: int) -> None:
         """Of those over the memory, try some only where nothing keeps the contract."""
@@ -129,6 +145,11 @@ class _Trials:
             self._try(candidate)
 
     def _try(self, candidate: Candidate) -> None:
+        spec = spec_for(candidate, self.total, self.settings.index)
+        if why := self.settings.unaffordable(spec, self.total, self.dimension):
+            self.unaffordable += self.fits(candidate)
+            self._leave(candidate, f"not tried: {why}")
+            return
         for one in try_out(candidate, self.sample, self.settings):
             self.tried.append(one)
             logger.info(

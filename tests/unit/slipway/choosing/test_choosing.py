@@ -1,6 +1,7 @@
 """An index contract through the stages: what is chosen, sealed, confirmed, taken over, refused."""
 
 import json
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from slipway import choosing, layout
+from slipway.building import work
 from slipway.choosing import FACT, Choice, choice, keeping, subject
 from slipway.cli import fronts
 from slipway.errors import IndexRefused, InputError
@@ -100,14 +102,14 @@ def test_a_contract_leads_to_an_index_that_keeps_it(run: Run, searches: list[int
     assert facts["queries"] == {"source": facts["confirmed"]["source"], "tuning": 40, "held_out": 40}
     assert facts["clauses"] == {"recall_at_10": 0.9, "p95_ms": 10.0, "memory": 2**20, "build_minutes": 5.0}
     best = next(one for one in chosen.front if one.spec == chosen.spec.factory)
-    assert (best.kept, best.on_front, best.parameters) == (True, True, chosen.parameters)
+    assert (best.kept, best.on_front) == (True, True)
     assert searches == [len(TEXTS)]
 
 
 def test_a_retry_finds_what_was_chosen(run: Run, searches: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     chunks = embedded(run, TEXTS)
     with monkeypatch.context() as broken:
-        broken.setattr(index_stage, "write", lambda *_: 1 / 0)
+        broken.setattr(work, "write", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             index(run, chunks)
     candidate = index(run, chunks)
@@ -242,6 +244,58 @@ def test_where_the_cheapest_is_not_confirmed_the_next_is_built(run: Run, monkeyp
     candidate = index(other, embedded(other, TEXTS))
     assert candidate.facts["spec"]["factory"] == expected[1].factory
     assert candidate.facts[FACT]["reason"].startswith("number 2 by memory of ")
+
+
+def test_a_refused_index_is_let_go_before_the_next_is_built(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = choice_of(run, index(run, embedded(run, TEXTS))).specs
+    unconfirmed(monkeypatch, expected[0].factory)
+    made: list[weakref.ref[Any]] = []
+    build = index_stage.whole.build
+
+    def watched(*arguments: Any) -> Any:
+        assert [one() for one in made] == [None] * len(made)
+        indexed = build(*arguments)
+        made.append(weakref.ref(indexed.index))
+        return indexed
+
+    monkeypatch.setattr(index_stage.whole, "build", watched)
+    other = changed(a_run(MemoryStore(), run.scratch.parent), index={"contract": CONTRACT})
+    index(other, embedded(other, TEXTS))
+    assert len(made) == 2
+
+
+def test_what_cannot_be_built_is_followed_by_the_next(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = choice_of(run, index(run, embedded(run, TEXTS))).specs
+    build = index_stage.whole.build
+
+    def refusing(work: Any, spec: Any, tried: Any) -> Any:
+        if spec.factory == expected[0].factory:
+            raise IndexRefused("too large")
+        return build(work, spec, tried)
+
+    monkeypatch.setattr(index_stage.whole, "build", refusing)
+    other = changed(a_run(MemoryStore(), run.scratch.parent), index={"contract": CONTRACT})
+    assert index(other, embedded(other, TEXTS)).facts["spec"]["factory"] == expected[1].factory
+
+
+def test_what_passes_the_memory_for_building_is_not_tried(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    tight = changed(run, index={"contract": CONTRACT, "build_memory": "20KiB"})
+    candidate = index(tight, embedded(tight, TEXTS))
+    left = [one["why"] for one in candidate.facts[FACT]["front"] if "would take about" in one["why"]]
+    assert left
+    assert all(why.startswith("not tried: building ") for why in left)
+
+
+def test_one_disturbed_timing_builds_nothing_again(
+    run: Run, searches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = index(run, embedded(run, TEXTS))
+    go_live(run, first)
+    timings = iter([100.0, 1.0])
+    monkeypatch.setattr(subject, "p95", lambda search, queries: next(timings))
+    second = index(run, embedded(run, [*TEXTS, "one"]))
+    assert second.facts[FACT]["confirmed"]["p95_ms"] == 1.0
+    assert (second.facts[FACT]["how"], searches) == ("as last night", [len(TEXTS)])
 
 
 def test_where_none_is_confirmed_the_contract_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

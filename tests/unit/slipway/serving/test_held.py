@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from slipway import encoders as product
 from slipway.config import Encoder
 from slipway.encoders import Model
 from slipway.encoders.base import TextEncoder
-from slipway.errors import EncoderError, InputError
+from slipway.errors import ConnectionMissing, EncoderError, InputError, ServiceDenied
 from slipway.pointer import Slot
 from slipway.run import Run
 from slipway.serving.held import is_callers_own
@@ -152,8 +152,49 @@ def test_a_trial_without_its_model_comes_back_with_it(run: Run, machine: Machine
     assert reader.metrics().refused == ()
 
 
-def test_an_encoder_error_is_not_the_callers_own() -> None:
-    assert not is_callers_own(EncoderError("the model is missing"))
+@pytest.mark.parametrize("error", [EncoderError("the model is missing"), ServiceDenied("status 401")])
+def test_an_encoders_error_is_not_the_callers_own(error: Exception) -> None:
+    assert not is_callers_own(error)
+
+
+def test_a_trial_whose_service_denies_fails_no_search_and_is_counted(
+    run: Run, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(run.store, tmp_path / "cache")
+    seed_of(reader)
+    offer(run.store, built_by(run, "new", 2), 100)
+    reader.poll()
+
+    denying = [PRINTS["new"]]
+
+    def denied(encoder: FakeEncoder, texts: Sequence[str]) -> np.ndarray:
+        if encoder.fingerprint in denying:
+            raise ServiceDenied("status 401: bad key")
+        return encode(encoder, texts)
+
+    encode = FakeEncoder.encode_queries
+    monkeypatch.setattr(FakeEncoder, "encode_queries", denied)
+    assert seed_of(reader) == "seed1"
+    live, trial = reader.metrics().releases
+    assert (live.errors, trial.errors) == (0, 1)
+    assert "status 401" in str(trial.last_error)
+    denying.append(PRINTS["old"])
+    with pytest.raises(ServiceDenied):
+        reader.search("words")
+    assert [one.errors for one in reader.metrics().releases] == [1, 2]
+
+
+def test_a_connection_that_is_missing_here_is_the_releases_trouble(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_encoder(*_: object, **__: object) -> TextEncoder:
+        raise ConnectionMissing("there is no connection 'tei'")
+
+    monkeypatch.setattr("slipway.encoders.load_encoder", load_encoder)
+    reader = Reader(run.store, tmp_path / "cache")
+    with pytest.raises(EncoderError, match="encoder old cannot be used here: there is no connection 'tei'"):
+        reader.search("words")
+    assert reader.metrics().releases[0].errors == 1
 
 
 @pytest.fixture

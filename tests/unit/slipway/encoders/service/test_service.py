@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import gc
 import logging
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
-from slipway.errors import EncoderError, ServiceDenied, ServiceUnreachable
+from slipway.errors import ConfigError, EncoderError, ServiceDenied, ServiceUnreachable
 from tests.support.embedding_service import HANG_UP, EmbeddingService, Reply, failure
 from tests.support.encoders import FakeEncoder
 from tests.unit.slipway.encoders.service.conftest import DIMENSION, Connect, Waits
@@ -205,6 +207,118 @@ def test_the_key_is_sent_and_never_told(
     assert service.keys == ["Bearer sk-very-secret"] * 2
     assert "failed for ***" in caplog.text
     assert "sk-very-secret" not in caplog.text + repr(raised.value) + repr(encoder) + repr(vars(encoder))
+
+
+@pytest.mark.parametrize("written", ["sk-secret\n", "\r\n sk-secret \t", "sk-secret"])
+def test_a_key_is_stripped(connect: Connect, service: EmbeddingService, written: str) -> None:
+    connect(secrets=lambda name: written, connection="tei").encode_documents(["one"])
+    assert service.keys == ["Bearer sk-secret"]
+
+
+@pytest.mark.parametrize("written", ["sk-sécret", "sk\nsecret", "sk secret", "sk-secret\x7f", " \n"])
+def test_bad_input_a_key_that_cannot_be_sent_is_refused_at_once_and_not_told(
+    connect: Connect, service: EmbeddingService, written: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(ServiceDenied, match="the key of connection 'tei' cannot be sent") as raised:
+        connect(secrets=lambda name: written, connection="tei")
+    assert not service.seen
+    assert "cret" not in caplog.text + repr(raised.value)
+
+
+@pytest.mark.parametrize("error", [httpx.LocalProtocolError, httpx.UnsupportedProtocol])
+def test_what_cannot_be_sent_is_not_tried_again(
+    connect: Connect, clock: Waits, monkeypatch: pytest.MonkeyPatch, error: type[httpx.TransportError]
+) -> None:
+    def post(*_: object, **__: object) -> httpx.Response:
+        raise error(r"Illegal header value b'Bearer sk\\secret'")
+
+    monkeypatch.setattr(httpx.Client, "post", post)
+    with pytest.raises(ServiceDenied, match=r"no request can be sent there .*Bearer \*\*\*") as raised:
+        connect(secrets=lambda name: r"sk\secret", connection="tei").encode_documents(["one"])
+    assert (clock.waited, "secret" in str(raised.value)) == ([], False)
+
+
+def test_the_texts_of_connections_errors_do_not_tell_the_key(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def post(*_: object, **__: object) -> httpx.Response:
+        raise httpx.ReadError("got 'Bearer sk-secret'")
+
+    monkeypatch.setattr(httpx.Client, "post", post)
+    with pytest.raises(ServiceUnreachable, match=r"Bearer \*\*\*") as raised:
+        connect(secrets=lambda name: "sk-secret", connection="tei", attempts=2).encode_documents(["one"])
+    assert "next attempt" in caplog.text
+    assert "sk-secret" not in caplog.text + repr(raised.value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1/v1", "http://tei:port/v1", "http:///v1", f"http://{'a' * 70}/v1"])
+def test_bad_input_a_url_that_is_no_address(connect: Connect, url: str) -> None:
+    with pytest.raises(ConfigError, match=r"encoder.service.url: http"):
+        connect(url=url)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_after_a_refusal_the_key_is_asked_for_again(connect: Connect, service: EmbeddingService, status: int) -> None:
+    keys = ["old", "new"]
+    encoder = connect(secrets=lambda name: keys.pop(0), connection="tei")
+    service.replies = [failure(status)]
+    with pytest.raises(ServiceDenied):
+        encoder.encode_queries(["one"])
+    encoder.encode_queries(["one"])
+    encoder.encode_queries(["two"])
+    assert service.keys == ["Bearer old", "Bearer new", "Bearer new"]
+
+
+def test_queries_give_up_early(connect: Connect, clock: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    def post(*_: object, timeout: float, **__: object) -> httpx.Response:
+        waited.append(timeout)
+        raise httpx.ReadTimeout("timed out")
+
+    monkeypatch.setattr(httpx.Client, "post", post)
+    encoder = connect(timeout_seconds=60, attempts=6)
+    with pytest.raises(ServiceUnreachable, match="in the last of 2 attempts"):
+        encoder.encode_queries(["one"])
+    assert waited == [10.0, 10.0]
+    with pytest.raises(ServiceUnreachable, match="in the last of 6 attempts"):
+        encoder.encode_documents(["one"])
+    assert waited[2:] == [60.0] * 6
+
+
+def test_queries_wait_for_no_service_that_wants_a_pause(connect: Connect, service: EmbeddingService) -> None:
+    service.replies = [failure(429, Retry_After="11")]
+    with pytest.raises(ServiceUnreachable, match="it wants no request for 11 s"):
+        connect().encode_queries(["one"])
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_wrong_request_is_not_made_ever_smaller(connect: Connect, service: EmbeddingService, status: int) -> None:
+    service.replies = [failure(status, "unknown encoding_format")] * 9
+    with pytest.raises(ServiceDenied, match="unknown encoding_format"):
+        connect(requests=1).encode_documents(TEXTS)
+    assert [len(asked["input"]) for asked in service.seen] == [20, 10]
+
+
+def test_a_size_that_is_refused_in_the_same_words_is_halved_on(
+    connect: Connect, service: EmbeddingService, fake: FakeEncoder
+) -> None:
+    service.replies = [failure(413, "too large")] * 3
+    made = connect(requests=1).encode_documents(TEXTS)
+    np.testing.assert_allclose(made, fake.encode_queries(TEXTS), atol=1e-6)
+    assert [len(asked["input"]) for asked in service.seen][:4] == [20, 10, 5, 2]
+
+
+def test_connections_are_closed_with_the_encoder(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[httpx.Client] = []
+    monkeypatch.setattr(httpx.Client, "close", lambda http: closed.append(http))  # which binds
+    encoder = connect()
+    encoder.encode_documents(["one"])
+    assert not closed
+    del encoder
+    gc.collect()
+    assert len(closed) == 1
 
 
 def test_the_key_comes_from_the_environment_by_default(

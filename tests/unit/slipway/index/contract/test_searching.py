@@ -1,3 +1,6 @@
+import re
+from dataclasses import replace
+
 import pytest
 
 from slipway.errors import IndexRefused
@@ -40,10 +43,41 @@ def test_the_same_seed_leads_to_the_same(found: Found) -> None:
     assert again.tried == found.tried
 
 
-def test_what_was_not_confirmed_is_not_tried_again(found: Found) -> None:
-    best = found.order[0].spec
-    again = search(VECTORS, QUERIES, settings(memory="400KiB", p95_ms=10), without=[best])
-    assert best not in [one.spec for one in again.tried]
+def test_what_finds_the_most_is_tried_when_the_time_is_over_and_nothing_is_kept() -> None:
+    """Five minutes a trial: after four there is no time, and the least memory does not find 0.999."""
+    found = search(VECTORS, QUERIES, settings(seconds=150, recall_at_10=0.999))
+    measured = sorted((one for one in found.tried if one.measured_on), key=lambda one: one.memory_bytes)
+    late = [one for one in found.tried if one.why == "not tried: 20 minutes of trying were over"]
+    assert late
+    best = found.order[0]
+    assert (best, len(found.order)) == (measured[-1], 1)
+    assert best.memory_bytes > max(one.memory_bytes for one in late if "HNSW" not in one.spec)
+
+
+def test_a_refusal_for_want_of_time_says_so() -> None:
+    few = VECTORS[:500]
+    with pytest.raises(IndexRefused) as refused:
+        search(few, queries(few, 80), settings(seconds=150, p95_ms=0.5))
+    assert re.match(
+        r"no index that was tried keeps the contract .* \(the 20 minutes of trying were over and [1-9]\d* candidates "
+        r"were not tried\)\. Possible: p95_ms of ",
+        str(refused.value),
+    )
+
+
+def test_what_cannot_be_built_is_left_out_with_the_reason() -> None:
+    def unaffordable(spec, vectors, dimension):  # type: ignore[no-untyped-def]
+        assert (vectors, dimension) == (len(VECTORS), DIMENSION)
+        return "" if spec.factory == "Flat" else "too large for this worker"
+
+    asked = replace(settings(), unaffordable=unaffordable)
+    found = search(VECTORS, QUERIES, asked)
+    assert [one.spec for one in found.tried if one.measured_on] == ["Flat"]
+    assert "not tried: too large for this worker" in [one.why for one in found.tried]
+    with pytest.raises(
+        IndexRefused, match=r"no index that was tried .* \(\d+ cannot be built in the memory that there is"
+    ):
+        search(VECTORS, QUERIES, replace(settings(memory="100KiB"), unaffordable=unaffordable))
 
 
 def test_too_little_memory_is_refused_with_what_would_do() -> None:
