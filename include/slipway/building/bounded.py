@@ -7,7 +7,6 @@ are not counted: the system takes them back when it needs them.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from slipway.config.collection import Index
 from slipway.errors import IndexRefused, MemoryExceeded
 from slipway.index.build import ADD_STEP
-from slipway.index.memory import Estimate, estimate
+from slipway.index.memory import estimate, merge_bytes
 from slipway.index.spec import Spec
 from slipway.machine import memory_left, size
 
@@ -23,12 +22,19 @@ SHARE = 0.9  # of what the machine has free, where nothing is configured: others
 _BLOCKS = 16  # a block of vectors that is added may take this part of the budget at most
 _LEAST_STEP = 256  # vectors added at once, however small the budget is
 _BOUNDLESS = 1 << 62
-_FAST_SCAN = re.compile(r"PQ\d+x4fsr?")
 _STATUS = Path("/proc/self/status")
 
 logger = logging.getLogger("slipway")
 
-_REMEDY = "give this worker more memory (or raise index.build_memory), set index.shards.vectors, or take a smaller spec"
+_REMEDY = "Give this worker more memory (or raise index.build_memory), set index.shards.vectors, or take a smaller spec"
+_ANEW = f"{_REMEDY}; or train on fewer (index.train_vectors)"
+_SMALLER = (
+    "Lower index.shards.vectors, give this worker more memory (or raise index.build_memory), or take a smaller spec"
+)
+_APART = (
+    "Set index.shards.release to apart, so that they are served side by side; or give this worker more memory (or "
+    "raise index.build_memory)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +64,29 @@ class Budget:
 
     def check_estimate(self, spec: Spec, vectors: int, dimension: int, train_vectors: int) -> None:
         """Raise `IndexRefused` when the index cannot be built within the budget."""
-        found = _estimated(spec, vectors, dimension, train_vectors)
-        expected = found.build_bytes if found else 0
-        if expected > self.bytes:
-            raise IndexRefused(
-                f"building {spec.factory} of {vectors:,} vectors of dimension {dimension}, trained on at most "
-                f"{train_vectors:,}, would take about {size(expected)} of memory, and there are {size(self.bytes)} "
-                f"({self.says}). {_REMEDY[0].upper()}{_REMEDY[1:]}; or train on fewer (index.train_vectors)"
-            )
+        what = f"building {spec.factory} of {_described(vectors, dimension)}, trained on at most {train_vectors:,},"
+        self._check(what, _ask(spec, lambda: estimate(spec, vectors, dimension, train_vectors).build_bytes), _ANEW)
 
-    def check_merge(self, spec: Spec, vectors: int, dimension: int) -> None:
-        """Raise `IndexRefused` when shards that were filled cannot be merged within the budget.
+    def check_training(self, spec: Spec, vectors: int, dimension: int, train_vectors: int) -> None:
+        """Raise `IndexRefused` when the index cannot be trained within the budget."""
+        what = f"training {spec.factory} on at most {train_vectors:,} of {_described(vectors, dimension)}"
+        self._check(what, _ask(spec, lambda: estimate(spec, vectors, dimension, train_vectors).train_bytes), _ANEW)
 
-        The merged index is in memory then, and the lists of fast scan twice while they are packed.
-        """
-        found = _estimated(spec, vectors, dimension, 1)
-        expected = (found.index_bytes if found else 0) * (2 if _FAST_SCAN.search(spec.factory) else 1)
-        if expected > self.bytes:
+    def check_adding(self, spec: Spec, vectors: int, dimension: int) -> None:
+        """Raise `IndexRefused` when a shard of so many vectors cannot be filled within the budget."""
+        what = f"filling a shard of {spec.factory} with {_described(vectors, dimension)}"
+        self._check(what, _ask(spec, lambda: estimate(spec, vectors, dimension, 1).add_bytes), _SMALLER)
+
+    def check_merge(self, spec: Spec, vectors: int, dimension: int, largest: int) -> None:
+        """Raise `IndexRefused` when shards of at most `largest` vectors cannot be merged within the budget."""
+        what = f"merging the shards of {spec.factory} with {vectors:,} vectors"
+        self._check(what, _ask(spec, lambda: merge_bytes(spec, vectors, dimension, largest)), _APART)
+
+    def _check(self, what: str, expected: int | None, remedy: str) -> None:
+        if expected is not None and expected > self.bytes:
             raise IndexRefused(
-                f"merging the shards of {spec.factory} with {vectors:,} vectors would take about {size(expected)} of "
-                f"memory, and there are {size(self.bytes)} ({self.says}). Set index.shards.release to apart, so that "
-                "they are served side by side; or give this worker more memory (or raise index.build_memory)"
+                f"{what} would take about {size(expected)} of memory, and there are {size(self.bytes)} ({self.says}). "
+                f"{remedy}"
             )
 
     def check(self, doing: str) -> None:
@@ -103,10 +111,14 @@ class Budget:
         return called
 
 
-def _estimated(spec: Spec, vectors: int, dimension: int, train_vectors: int) -> Estimate | None:
+def _described(vectors: int, dimension: int) -> str:
+    return f"{vectors:,} vectors of dimension {dimension}"
+
+
+def _ask(spec: Spec, estimated: Callable[[], int]) -> int | None:
     """The estimate; None for a spec whose size FAISS does not tell, which is watched all the same."""
     try:
-        return estimate(spec, vectors, dimension, train_vectors)
+        return estimated()
     except IndexRefused as error:  # a spec that cannot be built is refused by the build, in its own words
         logger.warning("what building %s takes is not known beforehand: %s", spec.factory, error)
         return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from slipway.building.bounded import Budget
 from slipway.building.origin import Origin
-from slipway.building.updating import other_kind
+from slipway.building.updating import other_kind, too_large
 from slipway.index import artifact
 from slipway.index.drift import Built
 from slipway.index.payload import continue_rows
@@ -30,6 +31,8 @@ def why_anew(run: Run, origin: Origin, fresh: Path, spec: Spec, folder: Path) ->
     if base is None:
         return origin.reason
     if reason := other_kind(base, spec, run.collection.encoder.dimension):
+        return reason
+    if reason := too_large(base, Budget.of(run.collection.index)):
         return reason
     before = fetch(run.store, base.one(artifact.ROWS), run.scratch)
     continued = continue_rows(fresh, before, folder / "continued.arrow", run.scratch, revive=spec.is_hnsw)

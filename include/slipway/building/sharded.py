@@ -1,131 +1,42 @@
 """An index built in shards: trained once, filled by several workers, then merged or served side by side.
 
-`begin` seals the trained index and what each shard is to hold; `fill` makes one shard, and needs the vectors of its own
-rows only; `finish` puts them together. Each finds its work again where it is done, so that a kill costs one shard. What
-updates are compared with later is measured the same way: each shard finds the exact neighbours of the probes among its
-own vectors, and the best of all shards are the best of all.
+`begin` (slipway.building.cutting) seals the trained index and what each shard is to hold; `fill` makes one shard, and
+needs the vectors of its own rows only; `finish` puts them together. Each finds its work again where it is done, so that
+a kill costs one shard. What updates are compared with later is measured the same way: each shard finds the exact
+neighbours of the probes among its own vectors, and the best of all shards are the best of all.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slipway import layout
 from slipway.building.bounded import Budget
-from slipway.building.origin import Origin
+from slipway.building.cutting import PROBES, TRAINED, begin
 from slipway.building.work import Indexed, Work
-from slipway.errors import IndexRefused
 from slipway.index import artifact, drift, payload
-from slipway.index.build import add, make, read, sampled, train, write
+from slipway.index.build import add, read, write
 from slipway.index.drift import Built
 from slipway.index.exact import exact_neighbours
 from slipway.index.live import Live
-from slipway.index.merging import Piece, merge, piece_of, why_apart
+from slipway.index.merging import Piece, merge, piece_of
 from slipway.index.sharded import Shards, merged, write_counts
-from slipway.index.spec import Spec, check_trainable
+from slipway.index.spec import Spec
 from slipway.index.update import Attempt
 from slipway.manifest import MANIFEST, Draft, Manifest, SealedObject, fetch, find, fingerprint
 from slipway.run import Run
 
-VERSION = 1
-MOST = 1_000  # shards: Airflow maps at most 1,024 tasks
-TRAINED, PROBES, TRUTH, REFINEMENT = "trained.faiss", "probes.npy", "truth.npz", "refinement.faiss"
+TRUTH, REFINEMENT = "truth.npz", "refinement.faiss"
 
 Vectors = npt.NDArray[np.float32]
-
-logger = logging.getLogger("slipway")
-
-
-def begin(run: Run, origin: Origin, rows: Path, spec: Spec) -> Manifest:
-    """Train an index on a sample of the vectors of `rows` (a rows.arrow), and say which rows each shard is to hold.
-
-    Facts: `spec`, `dimension`, `encoder`, `apart` (why the shards are not merged; empty: they will be), `shards` (each
-    with its number as `shard`, its `first` row and how many `rows`), the `seconds` of training, and the mean squared
-    quantisation `error`. Skipped when it was done. Raises `IndexRefused`.
-    """
-    name = fingerprint("shards", VERSION, origin.recipe, spec.factory, spec.metric, spec.seed)
-    if sealed := find(run.store, layout.build(name)):
-        return sealed
-    settings = run.collection.index
-    hashes = artifact.open_arrow(rows, artifact.ROWS_SCHEMA)["chunk_hash"]
-    shards = _cut(len(hashes), int(settings.shards.vectors or len(hashes)))
-    check_trainable(spec, len(hashes), settings.train_vectors)
-    draft = Draft(run.store, layout.build(name), "build", name)
-    folder = run.scratch / f"build-{draft.attempt}"
-    folder.mkdir(parents=True)
-    sample = _Sample(run, origin.encoder, hashes, folder)
-    budget = Budget.of(settings)
-    budget.check_estimate(spec, max(entry["rows"] for entry in shards), sample.dimension, settings.train_vectors)
-    started = time.perf_counter()
-    trained = make(spec, sample.dimension, settings.ef_construction)
-    if not trained.is_trained:
-        chosen = sample.of(sampled(len(hashes), settings.train_vectors, spec.seed))
-        trained = train(chosen, spec, settings.train_vectors, settings.ef_construction)
-    seconds = time.perf_counter() - started
-    budget.check(f"training {spec.factory}")
-    write(trained, folder / TRAINED)
-    draft.add_file(TRAINED, folder / TRAINED)
-    probes = hashes[: drift.PROBES].to_pylist()
-    np.save(folder / PROBES, drift.noisy(sample.of(np.arange(len(probes))), probes, spec.seed))
-    draft.add_file(PROBES, folder / PROBES)
-    for entry in shards:
-        part = folder / layout.shard_name(entry["shard"])
-        pq.write_table(pa.table({"chunk_hash": hashes.slice(entry["first"], entry["rows"])}), part, compression="zstd")
-        draft.add_file(part.name, part)
-    trained = read(folder / TRAINED)
-    facts = {
-        "spec": asdict(spec),
-        "dimension": sample.dimension,
-        "encoder": origin.encoder,
-        "apart": "index.shards.release is apart" if settings.shards.release == "apart" else why_apart(trained),
-        "shards": shards,
-        "seconds": round(seconds, 6),
-        "error": drift.error_of(trained, sample.of(sampled(len(hashes), drift.ERROR_SAMPLE, spec.seed)), spec.seed),
-    }
-    return draft.seal({"vectors": len(hashes), "shards": len(shards)}, facts)
-
-
-def _cut(rows: int, most: int) -> list[dict[str, int]]:
-    """Shards of about equal size, of at most so many rows each."""
-    count = -(-rows // most)
-    if count > MOST:
-        raise IndexRefused(
-            f"{rows:,} vectors in shards of {most:,} would be {count:,} shards, of which there may be {MOST:,}; set "
-            f"index.shards.vectors to {-(-rows // MOST):,} or more"
-        )
-    ends = [rows * number // count for number in range(count + 1)]
-    return [
-        {"shard": number, "first": ends[number], "rows": ends[number + 1] - ends[number]} for number in range(count)
-    ]
-
-
-class _Sample:
-    """The vectors that training and measuring need: of a seeded sample of the rows, never of all."""
-
-    def __init__(self, run: Run, encoder: str, hashes: pa.ChunkedArray, folder: Path) -> None:
-        settings, rows = run.collection.index, len(hashes)
-        wanted = [np.arange(min(rows, drift.PROBES)), sampled(rows, drift.ERROR_SAMPLE, settings.seed)]
-        if settings.train_vectors:
-            wanted.append(sampled(rows, settings.train_vectors, settings.seed))
-        self.rows = np.unique(np.concatenate(wanted))
-        chosen = hashes.take(pa.array(self.rows))
-        self.vectors = payload.collect(run.store, encoder, chosen, folder / "sample.npy", run.scratch)
-        self.dimension = int(self.vectors.shape[1])
-
-    def of(self, rows: npt.NDArray[np.int64]) -> Vectors:
-        """The vectors of some of the sampled rows, (n, dimension) float32."""
-        return np.ascontiguousarray(self.vectors[np.searchsorted(self.rows, rows)])
 
 
 def fill(run: Run, begun: Manifest, shard: int) -> Manifest:
@@ -168,6 +79,7 @@ def _filled(
         run.progress(f"index shard {number}", added, len(vectors), "vectors")
 
     budget = Budget.of(run.collection.index)
+    budget.check_adding(spec, len(vectors), vectors.shape[1])
     told, step = budget.watching(f"filling shard {number} of {spec.factory}", progress), budget.step(vectors.shape[1])
     trained, path = read(fetch(run.store, begun.one(TRAINED), run.scratch)), folder / artifact.INDEX
     if begun.facts["apart"]:
@@ -212,7 +124,8 @@ def finish(work: Work, spec: Spec, tried: Attempt) -> Indexed:
 
 def _merged(run: Run, begun: Manifest, shards: list[Manifest]) -> Any:
     spec, budget = Spec(**begun.facts["spec"]), Budget.of(run.collection.index)
-    budget.check_merge(spec, begun.counts["vectors"], begun.facts["dimension"])
+    largest = max(entry["rows"] for entry in begun.facts["shards"])
+    budget.check_merge(spec, begun.counts["vectors"], begun.facts["dimension"], largest)
     trained = read(fetch(run.store, begun.one(TRAINED), run.scratch))
     return merge(trained, (_piece(run, shard) for shard in shards), lambda: budget.check(f"merging {spec.factory}"))
 

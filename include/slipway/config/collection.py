@@ -132,7 +132,9 @@ class Contract(Model):
     recall_at_10: float = Field(gt=0, le=1, description="smallest recall@10 against exact search, on held-out queries")
     p95_ms: float | None = Field(None, gt=0, description="largest 95th percentile of one search on one thread")
     memory: ByteSize | None = Field(
-        None, gt=0, description="most bytes that the index takes in a reader's memory, such as 2GiB"
+        None,
+        gt=0,
+        description="most bytes of the index, such as 2GiB: of its file, which a reader holds in memory once all of it was read",
     )
     build_minutes: float | None = Field(None, gt=0, description="most minutes of building it anew, tuning not counted")
 

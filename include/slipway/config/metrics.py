@@ -39,7 +39,12 @@ METRICS: dict[str, Metric] = {
         Metric("p95_ms", "max", "ms", "95th percentile of the time of one search by vector, one thread"),
         Metric("p99_ms", "max", "ms", "99th percentile of the time of one search by vector, one thread"),
         Metric("index_bytes", "max", "bytes", "size of the index file"),
-        Metric("memory_bytes", "max", "bytes", "bytes that the index takes in a reader's memory, at most: its file's"),
+        Metric(
+            "memory_bytes",
+            "max",
+            "bytes",
+            "bytes of the index's file, which a reader holds in memory once all of it was read",
+        ),
         Metric("build_minutes", "max", "minutes", "minutes of building the index anew, when it was last"),
         Metric("documents", "min", "documents", "documents in the snapshot"),
         Metric("vectors", "min", "vectors", "vectors in the index"),

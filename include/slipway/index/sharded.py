@@ -75,9 +75,10 @@ class Shards:
 
     def _scatter(self, ask: Callable[[Shard], Answer], queries: int) -> list[Answer]:
         """The answer of each shard. One query at a time keeps one core busy, so shards are asked side by side then;
-        FAISS spreads many queries over the cores by itself.
+        FAISS spreads many queries over the cores by itself. A caller that keeps FAISS to one thread, as one that
+        measures latency does, has one shard asked after another on its own.
         """
-        if queries > 1 or _cores() == 1:
+        if queries > 1 or _cores() == 1 or faiss.omp_get_max_threads() == 1:
             return [ask(shard) for shard in self.shards]
         return list(_shared_pool().map(ask, self.shards))
 

@@ -66,12 +66,13 @@ def update(
     rows: Path,
     scratch: Path,
     progress: Progress = lambda added: None,
+    step: int = ADD_STEP,
 ) -> Attempt:
     """The index of `base` with the rows of `fresh`, a rows.arrow in chunk hash order whose vectors are `vectors`.
 
-    Writes the updated rows.arrow to `rows`. The triggers are computed in the order of what they cost, and the first
-    that fires ends the attempt: the index has to be built anew then. Raises `CorruptObject` when index and rows of the
-    base do not belong together.
+    Writes the updated rows.arrow to `rows`; adds vectors `step` at once. The triggers are computed in the order of what
+    they cost, and the first that fires ends the attempt: the index has to be built anew then. Raises `CorruptObject`
+    when index and rows of the base do not belong together.
     """
     continued = continue_rows(fresh, base.rows, rows, scratch, revive=spec.is_hnsw)
     new = continued.appended
@@ -84,7 +85,7 @@ def update(
         return attempt
     try:
         remove(index, continued.gone)
-        append(index, vectors, new, continued.base, progress)
+        append(index, vectors, new, continued.base, progress, step)
     except RuntimeError as error:
         attempt.reason = f"FAISS cannot update {spec.factory}: {str(error).strip().splitlines()[-1][-200:]}"
         logger.warning("index update: %s", attempt.reason)
@@ -169,11 +170,16 @@ def remove(index: Any, rows: npt.NDArray[np.int64]) -> None:
 
 
 def append(
-    index: Any, vectors: Vectors, positions: npt.NDArray[np.int64], first: int, progress: Progress = lambda added: None
+    index: Any,
+    vectors: Vectors,
+    positions: npt.NDArray[np.int64],
+    first: int,
+    progress: Progress = lambda added: None,
+    step: int = ADD_STEP,
 ) -> None:
-    """Add `vectors[positions]` under the row numbers from `first` on, a step at a time. Raises RuntimeError."""
-    for start in range(0, len(positions), ADD_STEP):
-        chosen = positions[start : start + ADD_STEP]
+    """Add `vectors[positions]` under the row numbers from `first` on, `step` at once. Raises RuntimeError."""
+    for start in range(0, len(positions), step):
+        chosen = positions[start : start + step]
         _add(index, np.ascontiguousarray(vectors[chosen]), first + start)
         progress(start + len(chosen))
 

@@ -106,7 +106,7 @@ class _Measuring:
     def _sizes(self) -> dict[str, float]:
         counts, built = self.candidate.counts, self.candidate.facts.get("built")
         sizes = {name: float(counts[name]) for name in ("documents", "vectors", "index_bytes")}
-        sizes["memory_bytes"] = sizes["index_bytes"]
+        sizes["memory_bytes"] = sizes["index_bytes"]  # a reader maps the file, and holds what was read of it
         return sizes | ({"build_minutes": round(built["seconds"] / 60, 6)} if built else {})
 
     def _confirmed(self) -> Mapping[str, Any] | None:

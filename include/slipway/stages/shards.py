@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slipway import choosing
 from slipway.building import sharded
+from slipway.building.cutting import begin
 from slipway.building.deciding import in_shards, why_anew
 from slipway.building.origin import Origin, origin_of
 from slipway.building.work import FRESH, write_rows
@@ -20,7 +21,7 @@ logger = logging.getLogger("slipway")
 
 
 def cut(run: Run, chunks: Manifest) -> Manifest | None:
-    """Train the index of these chunks and cut its rows into shards (see slipway.building.sharded.begin).
+    """Train the index of these chunks and cut its rows into shards (see slipway.building.cutting.begin).
 
     None where there is nothing to share out: index.shards.vectors is not set, the candidate is there, its vectors are
     not more than one shard's, or the live index is to be updated. An update that turns out to be of no use only once
@@ -43,7 +44,7 @@ def cut(run: Run, chunks: Manifest) -> Manifest | None:
     if not reason:
         return None
     logger.info("index: to be built anew, in shards: %s", reason)
-    return sharded.begin(run, origin, fresh, spec)
+    return begin(run, origin, fresh, spec)
 
 
 def _spec(run: Run, chunks: Manifest, origin: Origin, fresh: Path, rows: int) -> Spec:

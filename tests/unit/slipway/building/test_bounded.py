@@ -48,16 +48,17 @@ def test_a_kind_whose_size_is_not_known_is_only_watched(monkeypatch: pytest.Monk
         raise IndexRefused("what it takes in memory is not known")
 
     monkeypatch.setattr(bounded, "estimate", unknown)
+    monkeypatch.setattr(bounded, "merge_bytes", unknown)
     budget = Budget(1, "index.build_memory", 0)
     budget.check_estimate(spec("IVF8,LSQ4x4fs"), 10**6, 384, 1)
-    budget.check_merge(spec("IVF8,LSQ4x4fs"), 10**6, 384)
+    budget.check_merge(spec("IVF8,LSQ4x4fs"), 10**6, 384, 10**5)
 
 
 def test_a_merge_that_will_not_fit_is_refused_and_may_be_left_out() -> None:
     budget = Budget(60 * MIB, "index.build_memory", 0)
-    budget.check_merge(spec("IVF64,SQ8"), 100_000, 384)
-    with pytest.raises(IndexRefused, match=r"index\.shards\.release to apart"):
-        budget.check_merge(spec("IVF64,PQ96x4fs,Refine(SQ8)"), 100_000, 384)
+    budget.check_merge(spec("IVF64,SQ8"), 100_000, 384, 10_000)
+    with pytest.raises(IndexRefused, match=r"(?i)set index\.shards\.release to apart"):
+        budget.check_merge(spec("IVF64,SQ8"), 100_000, 384, 50_000)
 
 
 def test_memory_that_is_taken_beyond_the_budget_stops_the_build(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,20 +1,24 @@
 import json
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import CorruptObject
+from slipway.evaluation.latency import latency
+from slipway.index import sharded
 from slipway.index.build import build, set_parameters
 from slipway.index.exact import exact_neighbours, recall
 from slipway.index.live import Live, findable, nearest
 from slipway.index.selection import Selection, nearest_selected
-from slipway.index.sharded import Shards, merged, read_counts, write_counts
+from slipway.index.sharded import Shard, Shards, merged, read_counts, write_counts
 from tests.support.releases import clustered_vectors, spec, unit_vectors
 
 VECTORS = clustered_vectors(700)
@@ -64,6 +68,30 @@ def test_more_than_there_is_gives_every_row_once_and_then_none(factory: str, que
     for row in rows:
         assert sorted(row[:100]) == list(range(100))
         assert (row[100:] == -1).all()
+
+
+def test_one_thread_asks_one_shard_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured latency is that of one core, and other callers have their shards asked side by side."""
+    shards, asked_by = in_shards("Flat", [300, 400]), list[int]()
+
+    def ask(shard: Shard) -> tuple[Any, Any]:
+        asked_by.append(threading.get_ident())
+        found: tuple[Any, Any] = shard.index.search(QUERIES[:1], 3)
+        return found
+
+    monkeypatch.setattr(sharded, "_cores", lambda: 2)
+    monkeypatch.setattr(sharded, "_pool", None)
+    latency(lambda _: shards.gathered(ask, 1, 3), QUERIES, searches=5)
+    assert set(asked_by) == {threading.get_ident()}
+    asked_by.clear()
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    try:
+        shards.gathered(ask, 1, 3)
+    finally:
+        faiss.omp_set_num_threads(before)
+    assert len(asked_by) == 2
+    assert threading.get_ident() not in asked_by
 
 
 def test_tombstones_are_not_found_in_any_shard() -> None:

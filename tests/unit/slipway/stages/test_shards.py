@@ -6,15 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from slipway.building import sharded
+from slipway.building import bounded, cutting, sharded
+from slipway.encoders import find_model
 from slipway.errors import CorruptObject, IndexRefused
 from slipway.evaluation.opened import with_vectors
 from slipway.evaluation.rebuilt import rebuild
 from slipway.index import artifact
+from slipway.index import update as update_module
 from slipway.index.exact import exact_neighbours
+from slipway.index.memory import merge_bytes
 from slipway.index.spec import Spec
+from slipway.machine import Memory
 from slipway.manifest import Manifest, load
 from slipway.run import Run
 from slipway.serving.loading import load_release
@@ -32,6 +37,7 @@ from tests.unit.slipway.stages.index_run import (
     embedded,
     files_of,
     go_live,
+    hash_of,
     searcher_of,
     use_fake_encoder,
 )
@@ -86,7 +92,7 @@ def test_the_index_stage_makes_what_is_missing_and_nothing_twice(run: Run, monke
         return real(run, begun, entry, *rest)
 
     monkeypatch.setattr(sharded, "_filled", counted)
-    monkeypatch.setattr(sharded, "train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(cutting, "train", lambda *_: pytest.fail("trained again"))
     made = index(run, chunks)
     assert filled == [0, 2, 3, 4]
     assert load(run.store, first.place).created_at == first.created_at
@@ -148,6 +154,49 @@ def test_a_merged_index_is_updated_and_then_nothing_is_cut(run: Run) -> None:
     assert index(run, more).facts["update"]["kind"] == "updated"
 
 
+def test_an_update_that_will_not_fit_is_cut_at_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "own_memory", lambda: 0)  # what the other tests leave behind counts otherwise
+    run = changed(run, index=settings("IVF4,Flat"))
+    live = index(run, embedded(run, TEXTS))
+    go_live(run, live)
+    more = embedded(run, [*TEXTS, "one more"])
+    size_bytes = live.one(artifact.INDEX).size_bytes
+    limits = {"imbalance": 100, "recall_loss": 1}
+
+    def with_memory(build_memory: int) -> Run:
+        asked = settings("IVF4,Flat", update=limits, build_memory=build_memory, shards={"release": "apart"})
+        return changed(run, index=asked)
+
+    assert cut(with_memory(size_bytes), more) is None
+    small = with_memory(size_bytes - 1)
+    assert cut(small, more) is not None
+    update = index(small, more).facts["update"]
+    assert update["kind"] == "built"
+    assert update["reason"].startswith("the live index would take ")
+
+
+def test_an_update_that_grows_beyond_the_budget_is_followed_by_shards(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_live(run, index(run, embedded(run, TEXTS)))
+    more = embedded(run, [*TEXTS, "one more"])
+    limits = {"error_growth": 100, "imbalance": 100, "recall_loss": 1}
+    steps: list[int] = []
+
+    def exceeding(*given: Any) -> None:
+        steps.append(given[-1])
+        given[-2](1)
+
+    taken = iter([0, 5 << 20])  # when it begins, and after the first block
+    monkeypatch.setattr(update_module, "append", exceeding)
+    monkeypatch.setattr(bounded, "own_memory", lambda: next(taken, 0))
+    made = index(changed(run, index=settings(update=limits, build_memory=1 << 20)), more)
+    assert steps == [(1 << 20) // (16 * 4 * 8)]
+    assert made.facts["update"]["kind"] == "built"
+    assert "updating the index has taken 5.0 MiB" in made.facts["update"]["reason"]
+    assert made.facts["shards"]["built_in"] == 5
+
+
 def test_an_update_that_a_trigger_speaks_against_is_cut_at_once(run: Run) -> None:
     go_live(run, index(run, embedded(run, TEXTS)))
     others = embedded(run, [f"{text}, and other ones" for text in TEXTS])
@@ -167,6 +216,44 @@ def test_equal_texts_count_once(run: Run) -> None:
     assert cut(run, embedded(run, TEXTS[:80] * 2)) is None
 
 
+def test_what_will_not_fit_is_refused_before_anything_is_trained(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutting, "train", lambda *_: pytest.fail("trained"))
+    chunks = embedded(run, TEXTS)
+
+    def refusal(**asked: Any) -> str:
+        with pytest.raises(IndexRefused) as refused:
+            cut(changed(run, index=settings("IVF4,Flat", **asked)), chunks)
+        return str(refused.value)
+
+    training = refusal(build_memory="5KiB", train_vectors=200)
+    assert "training IVF4,Flat on at most" in training
+    needed = merge_bytes(Spec("IVF4,Flat", "inner_product", 1, ""), 210, 8, 42)
+    assert "merging the shards of IVF4,Flat with 210 vectors" in refusal(build_memory=needed - 1)
+    filling = refusal(build_memory="2KiB", shards={"release": "apart"})
+    assert "filling a shard of IVF4,Flat with 42 vectors" in filling
+    assert "Lower index.shards.vectors" in filling
+
+
+def test_a_machine_that_is_too_small_for_a_shard_refuses_it_before_it_is_filled(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks = embedded(run, TEXTS)
+    begun = cut(run, chunks)
+    assert begun is not None
+    monkeypatch.setattr(bounded, "memory_left", lambda: Memory(2_000, "this smaller machine"))
+    monkeypatch.setattr(sharded, "piece_of", lambda *_: pytest.fail("filled"))
+    with pytest.raises(IndexRefused, match=r"filling a shard of IVF4.* with 42 vectors .*this smaller machine has"):
+        add(run, begun, 0)
+
+
+def test_a_sample_of_all_vectors_is_not_copied(run: Run) -> None:
+    embedded(run, TEXTS)
+    hashes = pa.chunked_array([sorted(hash_of(text) for text in TEXTS)])
+    sample = cutting._Sample(run, find_model(run.collection.encoder).fingerprint, hashes, run.scratch)
+    assert np.shares_memory(sample.of(np.arange(210)), sample.vectors)
+    assert np.array_equal(sample.of(np.array([3, 7])), sample.vectors[[3, 7]])
+
+
 def test_too_few_vectors_to_train_on_are_refused_before_anything_is_cut(run: Run) -> None:
     run = changed(run, index=settings("IVF256,Flat"))
     with pytest.raises(IndexRefused, match="at least 256 vectors"):
@@ -174,7 +261,7 @@ def test_too_few_vectors_to_train_on_are_refused_before_anything_is_cut(run: Run
 
 
 def test_more_shards_than_tasks_can_be_mapped_are_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharded, "MOST", 4)
+    monkeypatch.setattr(cutting, "MOST", 4)
     with pytest.raises(IndexRefused, match=r"set index\.shards\.vectors to 53"):
         cut(run, embedded(run, TEXTS))
 
