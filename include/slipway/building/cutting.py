@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from slipway import layout
 from slipway.building.bounded import Budget
 from slipway.building.origin import Origin
+from slipway.config.collection import Index
 from slipway.errors import IndexRefused
 from slipway.index import artifact, drift, payload
 from slipway.index.build import make, read, sampled, train, write
@@ -71,12 +72,8 @@ def _trained(run: Run, spec: Spec, sample: _Sample, shards: list[dict[str, int]]
     settings, dimension, total = run.collection.index, sample.dimension, sum(entry["rows"] for entry in shards)
     largest = max(entry["rows"] for entry in shards)
     empty = make(spec, dimension, settings.ef_construction)
-    apart = "index.shards.release is apart" if settings.shards.release == "apart" else why_apart(empty)
-    budget = Budget.of(settings)
-    budget.check_training(spec, total, dimension, settings.train_vectors)
-    budget.check_adding(spec, largest, dimension)
-    if not apart:
-        budget.check_merge(spec, total, dimension, largest)
+    apart, budget = apart_reason(settings, empty), Budget.of(settings)
+    check_budget(budget, spec, settings, (total, dimension), largest)
     started = time.perf_counter()
     if empty.is_trained:
         trained = empty
@@ -88,6 +85,20 @@ def _trained(run: Run, spec: Spec, sample: _Sample, shards: list[dict[str, int]]
     write(trained, path)
     error = drift.error_of(read(path), sample.of(sampled(total, drift.ERROR_SAMPLE, spec.seed)), spec.seed)
     return {"apart": apart, "seconds": round(seconds, 6), "error": error}
+
+
+def apart_reason(settings: Index, empty: Any) -> str:
+    """Why shards of such an index are served side by side; empty: they are merged."""
+    return "index.shards.release is apart" if settings.shards.release == "apart" else why_apart(empty)
+
+
+def check_budget(budget: Budget, spec: Spec, settings: Index, shape: tuple[int, int], largest: int) -> None:
+    """Raise `IndexRefused` when vectors of this shape cannot be made an index in shards of at most `largest`."""
+    total, dimension = shape
+    budget.check_training(spec, total, dimension, settings.train_vectors)
+    budget.check_adding(spec, largest, dimension)
+    if not apart_reason(settings, make(spec, dimension, settings.ef_construction)):
+        budget.check_merge(spec, total, dimension, largest)
 
 
 def _cut(rows: int, most: int) -> list[dict[str, int]]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slipway.building.bounded import Budget
+from slipway.building.cutting import check_budget
 from slipway.building.deciding import in_shards
 from slipway.config.collection import Contract
 from slipway.encoders import load_encoder
@@ -55,9 +56,11 @@ class Subject:
         budget = Budget.of(index)
 
         def unaffordable(spec: Spec, vectors: int, dimension: int) -> str:
-            at_once = index.shards.vectors if in_shards(self.run, vectors) else None
             try:
-                budget.check_estimate(spec, at_once or vectors, dimension, index.train_vectors)
+                if in_shards(self.run, vectors) and index.shards.vectors:
+                    check_budget(budget, spec, index, (vectors, dimension), index.shards.vectors)
+                else:
+                    budget.check_estimate(spec, vectors, dimension, index.train_vectors)
             except IndexRefused as error:
                 return str(error)
             return ""

@@ -19,6 +19,7 @@ from slipway.evaluation.gates import judge
 from slipway.evaluation.opened import Opened
 from slipway.index.contract import confirming, searching
 from slipway.index.contract.candidates import Candidate
+from slipway.index.spec import Spec
 from slipway.manifest import Draft, Manifest, load
 from slipway.run import Run
 from slipway.stages import evaluate as evaluate_stage
@@ -308,11 +309,22 @@ def test_what_cannot_be_built_is_followed_by_the_next(run: Run, monkeypatch: pyt
 
 
 def test_what_passes_the_memory_for_building_is_not_tried(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    tight = changed(run, index={"contract": CONTRACT, "build_memory": "20KiB"})
+    tight = changed(run, index={"contract": CONTRACT, "build_memory": "13KiB"})
     candidate = index(tight, embedded(tight, TEXTS))
     left = [one["why"] for one in candidate.facts[FACT]["front"] if "would take about" in one["why"]]
     assert left
     assert all(why.startswith("not tried: building ") for why in left)
+
+
+def test_shards_that_could_not_be_merged_are_not_tried(run: Run) -> None:
+    tight = changed(
+        run, index={"contract": CONTRACT, "build_memory": "60KiB", "train_vectors": 500, "shards": {"vectors": 40}}
+    )
+    chunks = embedded(tight, TEXTS)
+    about = subject.Subject(tight, chunks, "", np.empty((0, 8), np.float32), None)
+    why = about.settings.unaffordable(Spec("IVF4,Flat", "l2", 1, ""), 5_000, 8)
+    assert why.startswith("merging the shards of IVF4,Flat with 5,000 vectors would take about ")
+    assert about.settings.unaffordable(Spec("IVF4,Flat", "l2", 1, ""), 320, 8) == ""
 
 
 def test_one_disturbed_timing_builds_nothing_again(
