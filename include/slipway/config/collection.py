@@ -134,7 +134,7 @@ class Contract(Model):
     memory: ByteSize | None = Field(
         None,
         gt=0,
-        description="most bytes of the index, such as 2GiB: of its file, which a reader holds in memory once all of it was read",
+        description="most bytes of the index, such as 2GiB: of its file, which a reader holds once all was read",
     )
     build_minutes: float | None = Field(None, gt=0, description="most minutes of building it anew, tuning not counted")
 
