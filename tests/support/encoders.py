@@ -54,7 +54,7 @@ def tiny_transformer(folder: Path, dimension: int = 32) -> dict[str, Any]:
     """A BERT of one layer with random weights and the real tokenizer, and what an encoder file says of it."""
     import torch
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     torch.manual_seed(1)
