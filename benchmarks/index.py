@@ -107,6 +107,8 @@ def paragraphs(results: Results, corpus: corpora.Corpus, command: str) -> list[s
     return [
         f"Written by `{command}`. {machine()}, {libraries(*INDEXING)}. "
         f"{corpus.what}; {len(corpus.queries):,} queries apart from them. "
+        f"Every graph, ours as well, is built with efConstruction {systems.EF_CONSTRUCTION}; usearch with 32 links a "
+        "node and 32-bit numbers is left out, as it takes longest to build. "
         "Spread: how far the slowest round of a setting lies from its fastest, the median of all settings.",
         f"Building {results.build_spec} as a night does over a bare FAISS script: {_spread(results.build.whole)}; "
         f"training and adding alone: {_spread(results.build.adding)}. "

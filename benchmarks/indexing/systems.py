@@ -50,7 +50,7 @@ def specs(vectors: int, dimension: int) -> list[str]:
 def systems(vectors: int, dimension: int) -> list[System]:
     """Peers first, each with 16 and with 32 links a node, then ours.
 
-    usearch with 32 links has 16-bit numbers only: with whole ones it takes minutes more to build, and is slower.
+    usearch with 32 links has 16-bit numbers only: with 32-bit ones it takes longest of all to build.
     """
     peers = [_hnswlib(16), _hnswlib(32), _usearch("f32", 16), _usearch("bf16", 16), _usearch("bf16", 32)]
     return [*peers, _bare("HNSW16"), _bare("HNSW32"), *(_ours(spec) for spec in specs(vectors, dimension))]
