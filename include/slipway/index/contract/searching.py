@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from slipway.config.collection import Index
 from slipway.errors import IndexRefused
+from slipway.index.contract import ceiling
 from slipway.index.contract.candidates import Candidate, candidates
 from slipway.index.contract.queries import Queries, Vectors
 from slipway.index.contract.refusal import refusal
@@ -38,15 +39,17 @@ class Found:
 def search(vectors: Vectors, queries: Queries, settings: Settings, sample: int = SAMPLE) -> Found:
     """The candidates that keep the contract for these vectors, (n, dimension) float32, which may be memory-mapped.
 
-    From the least memory to the most. When the time is over and nothing keeps the contract yet, those of the rest that
+    From the least memory to the most, without those whose codes find too little even among few vectors
+    (slipway.index.contract.ceiling). When the time is over and nothing keeps the contract yet, those of the rest that
     take the most memory, which find the most, are tried before it is refused. Raises `IndexRefused` that says which
     clause cannot be kept, what would be possible, and how many candidates were not tried.
     """
-    trials = _Trials(vectors, settings, Sample.draw(vectors, queries, sample, settings.index))
+    trials = _Trials(vectors, queries, settings, sample)
     ordered = trials.ordered(trials.all())
     for candidate in [one for one in ordered if trials.fits(one)]:
         trials.take(candidate)
     trials.take_late()
+    trials.take_low()
     beyond = [one for one in ordered if not trials.fits(one)]
     for number, candidate in enumerate(beyond):
         trials.take_beyond(candidate, number)
@@ -78,10 +81,13 @@ def check_possible(vectors: int, dimension: int, index: Index) -> None:
 class _Trials:
     """One search: what was tried so far, and what is left out."""
 
-    def __init__(self, vectors: Vectors, settings: Settings, sample: Sample) -> None:
-        self.settings, self.sample, self.tried = settings, sample, list[Tried]()
+    def __init__(self, vectors: Vectors, queries: Queries, settings: Settings, most: int) -> None:
+        self.sample = Sample.draw(vectors, queries, most, settings.index)
+        is_worth = len(self.sample.vectors) >= ceiling.FEW * ceiling.WORTH
+        self.few = Sample.draw(vectors, queries, ceiling.FEW, settings.index) if is_worth else None
+        self.settings, self.tried, self.low = settings, list[Tried](), list[tuple[float, Candidate]]()
         self.rest, self.timed_out, self.unaffordable = list[Candidate](), 0, 0
-        self.total, self.dimension = sample.total, vectors.shape[1]
+        self.total, self.dimension = self.sample.total, vectors.shape[1]
         self.started = settings.clock()
 
     @property
@@ -115,8 +121,27 @@ class _Trials:
             self._leave(candidate, f"not tried: it takes more memory than {kept[0].spec}, which keeps every clause")
         elif self.seconds > SECONDS and self.tried:
             self.rest.append(candidate)
-        else:
+        elif not self._is_low(candidate):
             self._try(candidate)
+
+    def _is_low(self, candidate: Candidate) -> bool:
+        """Whether its codes cannot find enough; it is kept aside then."""
+        most = ceiling.ceiling(candidate, self.few, self.settings) if self.few else None
+        wanted = ceiling.least(self.settings.contract.recall_at_10, len(self.sample.tuning))
+        if most is None or most >= wanted:
+            return False
+        self.low.append((most, candidate))
+        logger.info("index contract: %s: among few vectors its codes find %.3f at most", candidate.template, most)
+        return True
+
+    def take_low(self) -> None:
+        """Where nothing keeps the contract, try the best of those that find too little: it tells what is possible."""
+        best = max(self.low, key=lambda one: one[0], default=None)
+        for most, candidate in self.low:
+            if not self.kept and (most, candidate) == best:
+                self._try(candidate)
+            else:
+                self._leave(candidate, f"not tried: among {ceiling.FEW:,} vectors its codes find {most:.3f} at most")
 
     def take_late(self) -> None:
         """Of what the time did not suffice for, try those that find the most, until one keeps the contract."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from slipway.errors import IndexRefused
-from slipway.index.contract import Found, check_possible, search
+from slipway.index.contract import Found, ceiling, check_possible, search
 from slipway.index.contract.candidates import Candidate
 from slipway.index.contract.searching import SPARE
 from slipway.index.contract.trial import expected_bytes
@@ -147,3 +147,22 @@ def test_memory_before_a_trial_is_a_readers_that_searches() -> None:
     graph, exact = (expected_bytes(Candidate(name), 2_000, DIMENSION, index) for name in ("HNSW16", "Flat"))
     files = [estimate(Spec(name, "l2", 1, ""), 2_000, DIMENSION, 2_000).index_bytes for name in ("HNSW16", "Flat")]
     assert [graph - files[0], exact - files[1]] == [2_000, 0]
+
+
+def test_codes_that_find_too_little_among_few_are_not_built_on_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = settings(memory="400KiB", recall_at_10=0.95)
+    everything = search(VECTORS, QUERIES, asked)
+    monkeypatch.setattr(ceiling, "FEW", 900)
+    found = search(VECTORS, QUERIES, settings(memory="400KiB", recall_at_10=0.95))
+    low = [one for one in found.tried if "its codes find" in one.why]
+    assert low
+    assert not any(one.measured_on for one in low)
+    before = {one.spec: one.recall_at_10 or 0 for one in everything.tried}
+    assert all(before[one.spec] < 0.95 for one in low)  # nothing was left out that keeps the contract
+    assert found.order[0].spec == everything.order[0].spec
+
+
+def test_the_best_of_what_finds_too_little_is_tried_before_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ceiling, "FEW", 900)
+    with pytest.raises(IndexRefused, match=r"recall_at_10 of 0\.\d+ within the other clauses"):
+        search(VECTORS, QUERIES, settings(memory="40KiB"))
