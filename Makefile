@@ -36,8 +36,9 @@ demo: setup ## build, judge and release an index of the installed packages' API 
 demo-upgrade: setup ## upgrade the demo's model by Airflow under two readers, see two bad changes refused, roll back (a quarter of an hour)
 	@env $(foreach name,$(SETTINGS),-u $(name)) $(BIN)/python -m slipway_demo.upgrade
 
+# One thread each: two processes whose libraries take both cores each wait for one another, spinning.
 test: setup-dev ## run all tests
-	@env $(foreach name,$(SETTINGS),-u $(name)) $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	@env $(foreach name,$(SETTINGS),-u $(name)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 check: setup-dev ## lint, types, architecture, Dockerfile
 	@$(BIN)/ruff check .
