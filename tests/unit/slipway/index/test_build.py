@@ -12,8 +12,7 @@ import pytest
 
 from slipway.config.collection import SearchParameters
 from slipway.errors import IndexRefused
-from slipway.index import build as module
-from slipway.index.build import build, make, read, set_parameters, training_sample, write
+from slipway.index.build import add, build, make, read, set_parameters, train, training_sample, write
 from slipway.index.exact import exact_neighbours, recall
 from slipway.index.spec import default_parameters
 from tests.support.releases import Vectors, clustered_vectors, spec, unit_vectors
@@ -105,14 +104,12 @@ def test_another_seed_gives_other_lists(vectors: Vectors) -> None:
     assert not np.array_equal(*lists)
 
 
-def test_vectors_may_be_mapped_and_are_added_in_steps(
-    vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_vectors_may_be_mapped_and_are_added_in_steps(vectors: Vectors, tmp_path: Path) -> None:
     np.save(tmp_path / "vectors.npy", vectors)
     mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
-    monkeypatch.setattr(module, "ADD_STEP", 700)
     seen: list[int] = []
-    index = build(mapped, spec("IVF16,Flat"), 500, 40, seen.append)
+    index = train(mapped, spec("IVF16,Flat"), 500, 40)
+    add(index, mapped, spec("IVF16,Flat"), seen.append, step=700)
     assert seen == [700, 1_400, 2_100, 2_800, 3_000]
     set_parameters(index, {"nprobe": 16})
     assert (index.search(vectors, 1)[1][:, 0] == np.arange(3_000)).all()
