@@ -18,9 +18,10 @@ from benchmarks.squad import run_squad
 from slipway import serving
 from slipway.config.collection import Index, SearchParameters
 from slipway.index.build import build
+from slipway.index.contract.tried import aim
 from slipway.index.exact import exact_neighbours, recall
 from slipway.index.spec import resolve
-from slipway.index.tune import tune
+from slipway.index.tune import TARGET, tune
 
 DATA = os.environ.get("SLIPWAY_TEST_DATA")
 TUNING = 200  # of the 1,000 queries; the others judge
@@ -75,7 +76,8 @@ def test_an_index_of_images_finds_the_published_neighbours(mnist: Mnist, factory
     index = Index(spec=factory, metric="l2")
     spec = resolve(index, *mnist.base.shape)
     built = build(mnist.base, spec, index.train_vectors, index.ef_construction)
-    parameters, _ = tune(built, spec, SearchParameters(), mnist.queries[:TUNING], mnist.truth[:TUNING])
+    target = aim(TARGET, TUNING)
+    parameters, _ = tune(built, spec, SearchParameters(), mnist.queries[:TUNING], mnist.truth[:TUNING], target)
     found = recall(built.search(mnist.queries[TUNING:], 10)[1], mnist.truth[TUNING:], 10)
     print(f"{spec.factory}: recall@10 {found:.4f} with {parameters}")
     assert found >= least, f"{spec.factory} with {parameters}"

@@ -15,7 +15,7 @@ from slipway.index.build import set_parameters
 from slipway.index.exact import recall
 from slipway.index.spec import Spec, default_parameters
 
-TARGET = 0.99  # recall@10 on the tuning queries
+TARGET = 0.99  # recall@10 that queries should find, where no contract says
 PLATEAU = 0.001  # of recall, not worth a dearer rung
 MIN_QUERIES = 20  # fewer tell too little
 CLOSE = 1.125  # a bisection ends when the effort is known within this factor

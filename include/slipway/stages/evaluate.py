@@ -120,7 +120,7 @@ class _Measuring:
         if confirmed and len(queries) < MIN_QUERIES:
             reason = f"as the contract was confirmed with, by {confirmed['queries']} {confirmed['source']}"
             return dict(confirmed["parameters"]), reason
-        target = aim(contract.recall_at_10, len(queries)) if contract else TARGET
+        target = aim(contract.recall_at_10 if contract else TARGET, len(queries))
         asked, search = self.run.collection.index.search, self.searcher.nearest_rows
         return tune(self.searcher.index, self.spec, asked, queries, truth, target=target, search=search)
 
