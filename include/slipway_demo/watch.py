@@ -20,7 +20,7 @@ class Watcher(logging.Handler):
         self._screen = screen
         self._label = ""
         self._started = self._first_shard = 0.0
-        self._to_embed = self._embedded = 0
+        self._tokens = self._embedded = self._in_shard = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show how far the task at work is."""
@@ -31,10 +31,11 @@ class Watcher(logging.Handler):
 
     def _all_shards(self, done: int) -> str:
         """Shards run one after another here, so their sum tells how long the whole will take."""
+        self._in_shard = done
         done += self._embedded
         speed = done / max(time.monotonic() - self._first_shard, 0.001)
-        left = (self._to_embed - done) / speed if speed else 0
-        return f"{done:,} of {self._to_embed:,} chunks embedded, {speed:,.0f} a second, {left:,.0f} s left"
+        left = (self._tokens - done) / speed if speed else 0
+        return f"{done:,} of {self._tokens:,} tokens embedded, {speed:,.0f} a second, {left:,.0f} s left"
 
     @hookimpl
     def on_task_instance_running(self, previous_state: Any, task_instance: Any) -> None:
@@ -50,9 +51,9 @@ class Watcher(logging.Handler):
         """A task ended well."""
         returned = _returned(task_instance)
         if task_instance.task_id == "plan":
-            self._to_embed = returned["to_embed"]
+            self._tokens = returned["tokens"]
         if task_instance.task_id == "embed":
-            self._embedded += returned["embedded"] + returned["resumed"]
+            self._embedded, self._in_shard = self._embedded + self._in_shard, 0
         self._line("✓", _label(task_instance), _summary(task_instance.task_id, returned))
 
     @hookimpl
