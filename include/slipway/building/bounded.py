@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.config.collection import Index
+from slipway.config.index import Index
 from slipway.errors import IndexRefused, MemoryExceeded
 from slipway.index.build import ADD_STEP
 from slipway.index.memory import estimate, merge_bytes

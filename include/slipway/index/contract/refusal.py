@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from slipway.config.collection import Contract
+from slipway.config.index import Contract
 from slipway.index.contract.tried import HEADROOM, Tried, breaks, mib
 
 

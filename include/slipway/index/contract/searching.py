@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from slipway.config.collection import Index
+from slipway.config.index import Index
 from slipway.errors import IndexRefused
 from slipway.index.contract import ceiling
 from slipway.index.contract.candidates import Candidate, candidates

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from slipway.config.collection import Contract
+from slipway.config.index import Contract
 
 HEADROOM = 0.8  # of p95_ms: a reader does more than search the index, and machines have their moments
 TIE = 1.1  # indexes within this factor of the least memory cost the same

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.config.collection import Contract
+from slipway.config.index import Contract
 from slipway.index.contract.tried import TIE, Tried, aim, breaks, by_cost, dominates, mib, with_front
 
 MEASURED = st.builds(
