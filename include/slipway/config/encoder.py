@@ -59,8 +59,8 @@ class Encoder(Model):
     prompts: Prompts = Field(Prompts(), description="put before queries and chunks")
     precision: Literal["full", "int8"] = Field(
         "full",
-        description="full: vectors as sentence-transformers makes them; int8: OpenVINO with weights in 8 bits, faster "
-        "where the processor multiplies bytes, and a vector space of its own",
+        description="full: vectors as sentence-transformers makes them; int8: OpenVINO with weights in 8 bits, "
+        "a quarter of their bytes, and a vector space of its own",
     )
     service: Service | None = Field(
         None,
