@@ -13,7 +13,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from slipway.config.collection import SearchParameters
+from slipway.config.index import SearchParameters
 from slipway.evaluation.latency import latency
 from slipway.index.build import build, write
 from slipway.index.exact import exact_neighbours, recall

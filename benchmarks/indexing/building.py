@@ -18,7 +18,7 @@ from benchmarks.indexing.measuring import timed
 from benchmarks.indexing.systems import EF_CONSTRUCTION, TRAIN_VECTORS, bare_build
 from slipway.building import whole
 from slipway.building.work import Work
-from slipway.config.collection import Index
+from slipway.config.index import Index
 from slipway.index import artifact
 from slipway.index.spec import Spec
 from slipway.index.update import Attempt

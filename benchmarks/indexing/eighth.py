@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.indexing.corpus import Corpus, Vectors
 from benchmarks.indexing.measuring import K, timed
-from slipway.config.collection import Contract, Index
+from slipway.config.index import Contract, Index
 from slipway.errors import IndexRefused
 from slipway.evaluation.latency import latency
 from slipway.index.build import build

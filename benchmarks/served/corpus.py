@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from slipway.config.collection import Embed, SearchParameters
+from slipway.config.collection import Embed
 from slipway.config.encoder import Encoder
+from slipway.config.index import SearchParameters
 from slipway.encoders import load_encoder
 from slipway.index import artifact
 from slipway.index.build import build, write

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slipway.config.collection import Index
 from slipway.config.encoder import Encoder
+from slipway.config.index import Index
 from slipway.config.load import named_encoder, named_encoders
 from slipway.encoders import find_model
 from slipway.errors import CorruptObject, EncoderError

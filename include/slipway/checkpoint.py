@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from slipway import layout
-from slipway.config.collection import Index
 from slipway.config.encoder import Encoder
+from slipway.config.index import Index
 from slipway.errors import InputError
 from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint, load
 from slipway.run import Run

@@ -82,13 +82,3 @@ def disk_left(folder: Path) -> int:
         file.write(b"x" * 4096)
         file.flush()
         return shutil.disk_usage(there).free
-
-
-def size(count: int) -> str:
-    """Bytes for people: "3.4 GiB"."""
-    value, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if value < 1024:
-            break
-        value, unit = value / 1024, larger
-    return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"

@@ -143,6 +143,8 @@ def _index(candidate: Manifest, evaluation: Manifest | None) -> dict[str, Any]:
     }
     if "update" in candidate.facts:  # a candidate of an older version was always built
         index["update"] = candidate.facts["update"]
+    if shards := candidate.facts.get("shards"):
+        index["shards"] = {"built_in": shards["built_in"], "apart": shards["apart"]}
     if FACT in candidate.facts:
         index[FACT] = candidate.facts[FACT]
     if evaluation:

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.squad import run_squad
 from slipway import serving
-from slipway.config.collection import Index, SearchParameters
+from slipway.config.index import Index, SearchParameters
 from slipway.index.build import build
 from slipway.index.contract.tried import aim
 from slipway.index.exact import exact_neighbours, recall

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from slipway.config.collection import Contract
+from slipway.config.index import Contract
 from slipway.index.contract.tried import Tried, with_front
 
 CONTRACT = Contract(recall_at_10=0.95, p95_ms=10, memory=2**21, build_minutes=None)

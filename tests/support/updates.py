@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from slipway.config.collection import IndexUpdate
+from slipway.config.index import IndexUpdate
 from slipway.index import drift
 from slipway.index.artifact import ROWS_SCHEMA, live_rows, open_arrow
 from slipway.index.build import build, read, write

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.config.collection import Index
+from slipway.config.index import Index
 from slipway.errors import IndexRefused, MemoryExceeded
 from slipway.index.build import ADD_STEP
 from slipway.index.memory import estimate, merge_bytes
 from slipway.index.spec import Spec
-from slipway.machine import memory_left, size
+from slipway.machine import memory_left
+from slipway.sizes import size
 
 SHARE = 0.9  # of what the machine has free, where nothing is configured: others live there too
 _BLOCKS = 16  # a block of vectors that is added may take this part of the budget at most

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from slipway import layout
 from slipway.building.bounded import Budget
 from slipway.building.origin import Origin
-from slipway.config.collection import Index
+from slipway.config.index import Index
 from slipway.errors import IndexRefused
 from slipway.index import artifact, drift, payload
 from slipway.index.build import make, read, sampled, train, write

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from slipway import layout
-from slipway.config.collection import Index
+from slipway.config.index import Index
 from slipway.encoders import find_model
 from slipway.index import artifact
 from slipway.index.drift import Built

@@ -12,8 +12,8 @@ from slipway.index import artifact
 from slipway.index.drift import Built
 from slipway.index.spec import Spec
 from slipway.index.update import Attempt, Base, update
-from slipway.machine import size
 from slipway.manifest import Manifest, fetch
+from slipway.sizes import size
 
 logger = logging.getLogger("slipway")
 

@@ -12,9 +12,9 @@ from slipway.choosing.subject import Subject
 from slipway.evaluation.demands import of_contract
 from slipway.evaluation.gates import judge
 from slipway.index.contract import Found, Tried, check_possible, search, wording
-from slipway.index.contract.tried import mib
 from slipway.index.spec import Spec
 from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint, load
+from slipway.sizes import size
 
 VERSION = 1
 FACT = "contract"  # of a candidate, a release and a choice
@@ -196,6 +196,6 @@ def _reason(one: Tried, found: Found, place: int, queries: int, source: str) -> 
     which = "the least memory" if place == 0 else f"number {place + 1} by memory"
     return (
         f"{which} of {len(found.order)} that keep the contract, {measured} tried: recall@10 {one.recall_at_10:.3f} on "
-        f"{queries} tuning queries ({source}), p95 {one.p95_ms:.3g} ms, {mib(one.memory_bytes)}, built in about "
+        f"{queries} tuning queries ({source}), p95 {one.p95_ms:.3g} ms, {size(one.memory_bytes)}, built in about "
         f"{one.build_seconds:.3g} s"
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from slipway.building.bounded import Budget
 from slipway.building.cutting import check_budget
 from slipway.building.deciding import in_shards
-from slipway.config.collection import Contract
+from slipway.config.index import Contract
 from slipway.encoders import load_encoder
 from slipway.errors import EncoderError, IndexRefused
 from slipway.evaluation.golden import GoldenQuery, GoldenSet, read_golden

@@ -7,7 +7,7 @@ from typing import Any
 
 from slipway.choosing.choice import searched
 from slipway.choosing.subject import Subject
-from slipway.config.collection import Index
+from slipway.config.index import Index
 from slipway.errors import InputError
 from slipway.index import artifact, payload
 from slipway.manifest import fetch

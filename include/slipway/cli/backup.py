@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from slipway import settings
-from slipway.cli import show
 from slipway.cli.commands import main
 from slipway.cli.context import guarded
 from slipway.cli.options import (
@@ -23,6 +22,7 @@ from slipway.cli.options import (
     writable,
 )
 from slipway.errors import InputError
+from slipway.sizes import size
 
 _RELEASE = click.option("--release", "release_id", metavar="ID", help="This release.")
 
@@ -131,7 +131,7 @@ def backed_up(done: dict[str, Any]) -> str:
     what = "everything" if done["name"] != done["release_id"] else f"release {done['release_id']}"
     line = (
         f"{done['collection']}: {what} is in {done['to']} (generation {done['generation']}): "
-        f"{done['objects']:,} objects, {show.size(done['bytes'])} copied, {done['present']:,} were there"
+        f"{done['objects']:,} objects, {size(done['bytes'])} copied, {done['present']:,} were there"
     )
     return "\n".join([line, *_damaged(done)])
 
@@ -141,7 +141,7 @@ def restored(done: dict[str, Any]) -> str:
     live = f"is live (generation {done['generation']})" if done["swapped"] else "is there; what serves was not changed"
     line = (
         f"{done['collection']}: release {done['release_id']} {live}: {done['documents']:,} documents, "
-        f"{done['vectors']:,} vectors; {done['objects']:,} objects, {show.size(done['bytes'])} from {done['source']}"
+        f"{done['vectors']:,} vectors; {done['objects']:,} objects, {size(done['bytes'])} from {done['source']}"
     )
     return "\n".join([line, *_damaged(done)])
 

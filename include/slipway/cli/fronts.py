@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from slipway.sizes import size
+
 LABEL = f"  {'contract':<11} "
 
 
@@ -31,11 +33,6 @@ def _row(one: Mapping[str, Any], chosen: str) -> str:
     mark = ">" if one["spec"] == chosen and one["kept"] else "*" if one["on_front"] else " "
     numbers = f"recall@10 {one['recall_at_10']:.3f}  p95 {one['p95_ms']:>8.3g} ms  {size(one['memory_bytes']):>12}"
     return f"{mark} {one['spec']:<32} {numbers}  {one['build_seconds']:>8.3g} s  {one['why']}"
-
-
-def size(size_bytes: float) -> str:
-    """12.3 MiB, and KiB below one."""
-    return f"{size_bytes / 2**20:,.1f} MiB" if size_bytes >= 2**20 else f"{size_bytes / 2**10:,.1f} KiB"
 
 
 def page(made: Mapping[str, Any]) -> str:

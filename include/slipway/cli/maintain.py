@@ -9,6 +9,7 @@ import click
 from slipway.cli.commands import main
 from slipway.cli.context import guarded
 from slipway.cli.options import COLLECTIONS, JSON, NAME, STORE, begun, person
+from slipway.sizes import size
 
 _COLUMNS = "  {kind:<17} {places:>7} {objects:>8} {size:>12}  {why}"
 
@@ -45,7 +46,7 @@ def maintain(
 def maintained(done: dict[str, Any]) -> str:
     """A table of what went, or would go, by kind: objects, bytes, and why; and what became of the vectors."""
     would = "would be " if done["dry_run"] else ""
-    title = f"{done['collection']}: {_size(done['bytes_freed'])} {would}freed"
+    title = f"{done['collection']}: {size(done['bytes_freed'])} {would}freed"
     gone = done["releases"]["removed"]
     if not gone and not done["removed"] and not any(_changed(one) for one in done["compacted"]):
         return f"{title}; nothing to remove and nothing to merge"
@@ -56,7 +57,7 @@ def maintained(done: dict[str, Any]) -> str:
             kind=one["kind"],
             places=f"{one['places']:,}" if one["places"] else "-",
             objects=f"{one['objects']:,}",
-            size=_size(one["bytes"]),
+            size=size(one["bytes"]),
             why=one["why"],
         )
         for one in done["removed"]
@@ -67,8 +68,8 @@ def maintained(done: dict[str, Any]) -> str:
 def _releases(retained: dict[str, Any]) -> str:
     gone = retained["removed"]
     why = f"too old and not in use: {', '.join(gone)}; see slipway retention --dry-run for those that are kept"
-    size = _size(retained["bytes_freed"])
-    return _COLUMNS.format(kind="releases", places=f"{len(gone):,}", objects="-", size=size, why=why)
+    freed = size(retained["bytes_freed"])
+    return _COLUMNS.format(kind="releases", places=f"{len(gone):,}", objects="-", size=freed, why=why)
 
 
 def _changed(compacted: dict[str, Any]) -> bool:
@@ -83,15 +84,5 @@ def _vectors(one: dict[str, Any]) -> str:
         f"(encoder {one['encoder']})"
     )
     return _COLUMNS.format(
-        kind="vectors", places=f"{gone:,}", objects=f"{one['objects']:,}", size=_size(one["bytes_freed"]), why=why
+        kind="vectors", places=f"{gone:,}", objects=f"{one['objects']:,}", size=size(one["bytes_freed"]), why=why
     )
-
-
-def _size(count: int) -> str:
-    """Bytes for people: "3.4 MiB"."""
-    size, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from slipway.cli import show
 from slipway.cli.commands import main
 from slipway.cli.context import guarded
 from slipway.cli.options import COLLECTIONS, JSON, NAME, STORE, TAKE_OVER, begun, person
+from slipway.sizes import size
 
 
 @main.command()
@@ -44,7 +44,7 @@ def retention(
 def retained(done: dict[str, Any]) -> str:
     """Every release, newest first: kept or gone, and all reasons, a line each."""
     verb = "would go" if done["dry_run"] else "went"
-    freed = f" ({show.size(done['bytes_freed'])})" if done["removed"] else ""
+    freed = f" ({size(done['bytes_freed'])})" if done["removed"] else ""
     title = (
         f"{done['collection']}: {len(done['removed'])} of {len(done['releases'])} releases {verb}{freed}; the newest "
         f"{done['keep']} are kept, and what is in use"

@@ -7,6 +7,7 @@ from typing import Any
 
 from slipway.cli import drifts, fronts, shifts
 from slipway.evaluation.signs import signed
+from slipway.sizes import size
 
 LABEL = 11  # characters
 
@@ -110,15 +111,6 @@ def minutes(value: float) -> str:
     return f"about {hours} h {rest} min" if hours else f"about {rest} min"
 
 
-def size(value: float) -> str:
-    """12.3 MiB, or smaller or larger units."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
-        value /= 1024
-    return f"{value:,.1f} GiB"
-
-
 def line(label: str, text: str) -> str:
     """A labelled line of a page."""
     return f"  {label:<{LABEL}} {text}"
@@ -157,13 +149,14 @@ def _index(made: dict[str, Any]) -> list[str]:
     index = made.get("index")
     if not index:
         return []
-    shown = (
-        f"{index['spec']} over {index['vectors']:,} × {index['dimension']} vectors, {index['bytes'] / 2**20:.1f} MiB"
-    )
+    shown = f"{index['spec']} over {index['vectors']:,} × {index['dimension']} vectors, {size(index['bytes'])}"
     lines = [line("index", f"{shown}; {index['reason']}")]
     if index.get("parameters"):
         parameters = ", ".join(f"{name}={value}" for name, value in index["parameters"].items())
         lines.append(line("searched", f"{parameters}: {index['parameters_reason']}"))
+    if shards := index.get("shards"):
+        how = f"searched side by side: {shards['apart']}" if shards["apart"] else "merged"
+        lines.append(line("built in", f"{shards['built_in']:,} shards, {how}"))
     lines += fronts.lines(index.get("contract"))
     update = None if made.get("nothing_changed") else index.get("update")  # it would tell of an earlier night
     return lines + _update(update) + _reconciled(made.get("reconciled"))

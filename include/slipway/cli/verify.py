@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from slipway.cli import show
 from slipway.cli.commands import main
 from slipway.cli.context import guarded
 from slipway.cli.options import COLLECTIONS, JSON, NAME, STORE, collection_url, scratch_folder
+from slipway.sizes import size
 
 
 @main.command()
@@ -41,7 +41,7 @@ def table(found: dict[str, Any]) -> str:
     lines = [] if found["serving"] is None else [f"FAIL  serving.json: {found['serving']}"]
     for one in found["releases"]:
         signed = f", signed by {one['signed_by']}" if one["signed_by"] else ""
-        read = f"{one['objects']:,} objects, {show.size(one['bytes'])}{signed}"
+        read = f"{one['objects']:,} objects, {size(one['bytes'])}{signed}"
         lines.append(f"{one['result'].upper():<10}  {one['release_id']}  {one['state'] or 'retained':<9}  {read}")
         lines += [f"      {finding['key']}: {finding['problem']}" for finding in one["findings"]]
     if not lines:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from slipway.config.model import Model
 
 
-class Prompts(BaseModel):
+class Prompts(Model):
     """What is put before a text, for models that were trained with instructions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     query: str = Field("", description="put before every query")
     document: str = Field("", description="put before every chunk")
 
 
-class Service(BaseModel):
+class Service(Model):
     """An HTTP service with the OpenAI embeddings protocol that computes the vectors of an encoder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str = Field(
         pattern=r"^https?://[^\s?#@]+$", description="base URL, such as http://tei:8080/v1; /embeddings is added"
@@ -41,10 +39,8 @@ class Service(BaseModel):
     attempts: int = Field(6, ge=1, le=20, description="of one request, with growing pauses between them")
 
 
-class Encoder(BaseModel):
+class Encoder(Model):
     """Model, length and prompts. Exactly one of `package`, `folder` and `hub` says where the model is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
         min_length=1, description="how people call it; the fingerprint, not the name, identifies its vectors"
@@ -63,8 +59,8 @@ class Encoder(BaseModel):
     prompts: Prompts = Field(Prompts(), description="put before queries and chunks")
     precision: Literal["full", "int8"] = Field(
         "full",
-        description="full: vectors as sentence-transformers makes them; int8: OpenVINO with weights in 8 bits, faster "
-        "where the processor multiplies bytes, and a vector space of its own",
+        description="full: vectors as sentence-transformers makes them; int8: OpenVINO with weights in 8 bits, "
+        "a quarter of their bytes, and a vector space of its own",
     )
     service: Service | None = Field(
         None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from slipway.config.sources import Model
+from slipway.config.model import Model
 
 
 class Judging(Model):

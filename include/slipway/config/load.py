@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from slipway.config.collection import INCONSISTENT, Collection, Index
+from slipway.config.collection import Collection
 from slipway.config.encoder import Encoder
+from slipway.config.index import Index
+from slipway.config.model import INCONSISTENT
 from slipway.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from slipway.config import collection, encoder, judging, sources
+from slipway.config import collection, encoder, index, judging, sources
 from slipway.config.metrics import METRICS
 
 _INTRO = """# Configuration reference
@@ -58,11 +58,11 @@ _PAGES: list[tuple[str, type[BaseModel]]] = [
     ("encoder.service", encoder.Service),
     ("embed", collection.Embed),
     ("embed.budget", collection.Budget),
-    ("index", collection.Index),
-    ("index.contract", collection.Contract),
-    ("index.search", collection.SearchParameters),
-    ("index.update", collection.IndexUpdate),
-    ("index.shards", collection.Shards),
+    ("index", index.Index),
+    ("index.contract", index.Contract),
+    ("index.search", index.SearchParameters),
+    ("index.update", index.IndexUpdate),
+    ("index.shards", index.Shards),
     ("golden", collection.Golden),
     ("gates.<metric>", collection.Gate),
     ("limits", collection.Limits),

@@ -10,13 +10,14 @@ from pathlib import Path
 from slipway import settings
 from slipway.doctor.finding import Outcome, failed, passed, skipped, warned
 from slipway.index import artifact
-from slipway.machine import Memory, disk_left, memory_left, size
+from slipway.machine import Memory, disk_left, memory_left
 from slipway.manifest import MANIFEST, Manifest, load
 from slipway.pointer import read_serving
 from slipway.run import Run
 from slipway.serving.cache import default_cache
 from slipway.serving.loading import read_release_manifest
 from slipway.signing import trusted_here
+from slipway.sizes import size
 
 SPARE = 1.5  # times what is needed; with less there is a warning
 LEAST_DISK = 1 << 30

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from slipway.config.collection import Collection, Contract, Gate
+from slipway.config.collection import Collection, Gate
+from slipway.config.index import Contract
 
 RECALL_DROP = 0.01  # largest loss of recall@10 that an upgrade may bring, where its gate does not say
 MUST_FIND = "must_find_rate"

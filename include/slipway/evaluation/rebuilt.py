@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from slipway.config.collection import Index
+from slipway.config.index import Index
 from slipway.evaluation.opened import Opened, Vectors
 from slipway.index import artifact
 from slipway.index.build import ADD_STEP, build, write

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slipway.config.collection import SearchParameters
+from slipway.config.index import SearchParameters
 from slipway.evaluation.latency import latency
 from slipway.evaluation.opened import Opened, Vectors
 from slipway.index.build import set_parameters

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slipway.config.collection import SearchParameters
+from slipway.config.index import SearchParameters
 from slipway.index.anatomy import codec, inverted_file, is_exact, transformed
 from slipway.index.build import set_parameters, training_sample
 from slipway.index.exact import exact_neighbours, recall

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from slipway.config.collection import Index, SearchParameters
+from slipway.config.index import Index, SearchParameters
 from slipway.errors import IndexRefused
 
 FLAT_BELOW = 5_000

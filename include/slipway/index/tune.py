@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slipway.config.collection import SearchParameters
+from slipway.config.index import SearchParameters
 from slipway.index.build import set_parameters
 from slipway.index.exact import recall
 from slipway.index.spec import Spec, default_parameters

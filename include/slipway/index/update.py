@@ -18,7 +18,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from slipway.config.collection import IndexUpdate
+from slipway.config.index import IndexUpdate
 from slipway.index.anatomy import blocks, check_rows, inverted_file, lists, packed_lists, refinement, searched
 from slipway.index.artifact import ROWS_SCHEMA, live_rows, open_arrow
 from slipway.index.build import ADD_STEP, read, sampled

@@ -12,7 +12,7 @@ from typing import Any
 
 from slipway import layout, lease
 from slipway.checkpoint import Start
-from slipway.config.collection import Index
+from slipway.config.index import Index
 from slipway.decisions import Approval
 from slipway.errors import BudgetExceeded, Refused, SlipwayError
 from slipway.lease import Holder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slipway.config.metrics import METRICS
+from slipway.sizes import size
 
 MINUS = "−"
 
@@ -56,17 +57,6 @@ def short(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}".replace("-", MINUS)
-
-
-def size(value: float) -> str:
-    """12.3 MiB, or smaller or larger units."""
-    if value < 1024:
-        return f"{value:,.0f} bytes"
-    for unit in ("KiB", "MiB"):
-        value /= 1024
-        if value < 1024:
-            return f"{value:,.1f} {unit}"
-    return f"{value / 1024:,.1f} GiB"
 
 
 def seconds(value: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from slipway.report import formats
 from slipway.report.plots import WIDTH, Tick
 from slipway.report.scale import Scale, around
+from slipway.sizes import size
 
 SHOWN = 12  # of what was not tried
 
@@ -55,7 +56,7 @@ def front(contract: Mapping[str, Any] | None) -> Front | None:
 
 def _mark(one: Mapping[str, Any], chosen: str, across: Scale, up: Scale) -> Mark:
     kind = "chosen" if one["spec"] == chosen and one["kept"] else "front" if one["on_front"] else "tried"
-    said = f"{one['spec']}: recall@10 {one['recall_at_10']:.3f}, {formats.size(one['memory_bytes'])}"
+    said = f"{one['spec']}: recall@10 {one['recall_at_10']:.3f}, {size(one['memory_bytes'])}"
     return Mark(across(one["memory_bytes"] / 2**20), up(one["recall_at_10"]), said, kind)
 
 
@@ -69,7 +70,7 @@ def _row(one: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
         one["spec"],
         formats.share(one["recall_at_10"]),
         formats.metric(one["p95_ms"], "p95_ms"),
-        formats.size(one["memory_bytes"]),
+        size(one["memory_bytes"]),
         "–" if one["build_seconds"] is None else formats.seconds(one["build_seconds"]),
         one["why"],
     )
@@ -85,7 +86,7 @@ def clauses(contract: Mapping[str, Any]) -> Sequence[tuple[str, str, str]]:
     rows = [
         ("recall@10", formats.share(asked["recall_at_10"]), formats.share(seen["recall_at_10"])),
         ("p95", formats.metric(asked["p95_ms"], "p95_ms"), formats.metric(seen["p95_ms"], "p95_ms")),
-        ("memory", formats.metric(asked["memory"], "memory_bytes"), formats.size(seen["memory_bytes"])),
+        ("memory", formats.metric(asked["memory"], "memory_bytes"), size(seen["memory_bytes"])),
         ("building", _minutes(asked["build_minutes"]), formats.seconds(seen["build_seconds"])),
     ]
     return [row for row in rows if row[1] != "–"]

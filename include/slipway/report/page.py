@@ -13,6 +13,7 @@ from markupsafe import Markup
 from slipway.drift.record import line
 from slipway.evaluation.tone import floor_of_slice
 from slipway.report import formats, fronts, plots, words
+from slipway.sizes import size
 
 PAGES = Path(__file__).parent / "pages"
 SLICES = 20  # shown of them: those that lose most
@@ -182,9 +183,7 @@ def _sizes(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         if name in candidate["counts"]
     ]
     sizes = document["sizes"]
-    rows.append(
-        ("All files", formats.size(sizes["candidate"]["all"]), _of((sizes["live"] or {}).get("all"), "index_bytes"))
-    )
+    rows.append(("All files", size(sizes["candidate"]["all"]), _of((sizes["live"] or {}).get("all"), "index_bytes")))
     rows += [(words.title(name), _of(mine[name], name), _of(other.get(name), name)) for name in TIMES if name in mine]
     return rows
 

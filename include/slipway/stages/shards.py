@@ -12,6 +12,7 @@ from slipway.building.cutting import begin
 from slipway.building.deciding import in_shards, why_anew
 from slipway.building.origin import Origin, origin_of
 from slipway.building.work import FRESH, write_rows
+from slipway.errors import IndexRefused
 from slipway.index import payload
 from slipway.index.spec import Spec, resolve
 from slipway.manifest import Manifest
@@ -26,7 +27,8 @@ def cut(run: Run, chunks: Manifest) -> Manifest | None:
     None where there is nothing to share out: index.shards.vectors is not set, the candidate is there, its vectors are
     not more than one shard's, or the live index is to be updated. An update that turns out to be of no use only once
     it was tried is followed by a build in shards too, made by the task that tried it. With an index contract the spec
-    is chosen here, for which all vectors are gathered in a mapped file. Raises `IndexRefused` and `MemoryExceeded`.
+    is chosen here, for which all vectors are gathered in a mapped file; where that spec cannot be built, nothing is
+    cut, and the index stage takes the next in order. Raises `IndexRefused` and `MemoryExceeded`.
     """
     if not in_shards(run, chunks.counts["chunks"]):
         return None
@@ -44,7 +46,7 @@ def cut(run: Run, chunks: Manifest) -> Manifest | None:
     if not reason:
         return None
     logger.info("index: to be built anew, in shards: %s", reason)
-    return begin(run, origin, fresh, spec)
+    return _begun(run, origin, fresh, spec)
 
 
 def _spec(run: Run, chunks: Manifest, origin: Origin, fresh: Path, rows: int) -> Spec:
@@ -52,6 +54,17 @@ def _spec(run: Run, chunks: Manifest, origin: Origin, fresh: Path, rows: int) ->
         return resolve(run.collection.index, rows, run.collection.encoder.dimension)
     vectors = payload.gather(run.store, origin.encoder, fresh, fresh.with_name("vectors.npy"), run.scratch)
     return choosing.choose(choosing.Subject(run, chunks, origin.encoder, vectors, origin.live)).spec
+
+
+def _begun(run: Run, origin: Origin, fresh: Path, spec: Spec) -> Manifest | None:
+    """The trained index and its shards; None where a contract chose what cannot be built: `index` takes the next."""
+    try:
+        return begin(run, origin, fresh, spec)
+    except IndexRefused as refused:
+        if run.collection.index.contract is None:
+            raise
+        logger.warning("index contract: %s cannot be built in shards: %s", spec.factory, refused)
+        return None
 
 
 def add(run: Run, begun: Manifest, shard: int) -> Manifest:

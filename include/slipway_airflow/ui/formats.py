@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from slipway import sizes
+
 NONE = "–"
 
 
@@ -31,7 +33,7 @@ def number(value: Any) -> str:
 
 def size(value: Any) -> str:
     """12.3 MiB"""
-    return f"{value / 2**20:,.1f} MiB" if is_number(value) else NONE
+    return sizes.size(value) if is_number(value) else NONE
 
 
 def duration(value: Any) -> str:

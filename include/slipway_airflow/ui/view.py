@@ -222,6 +222,9 @@ def _index(index: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("search parameters", ", ".join(f"{name} = {value}" for name, value in parameters.items())))
     if index.get("parameters_reason"):
         rows.append(("set because", str(index["parameters_reason"])))
+    if shards := mapping(index.get("shards")):
+        how = f"searched side by side: {shards['apart']}" if shards.get("apart") else "merged"
+        rows.append(("built in", f"{count(shards.get('built_in'))} shards, {how}"))
     if confirmed := mapping(mapping(index.get("contract")).get("confirmed")):
         recall, p95 = confirmed.get("recall_at_10", NONE), confirmed.get("p95_ms", NONE)
         rows.append(("contract", f"kept: recall@10 {recall}, p95 {p95} ms, {size(confirmed.get('memory_bytes'))}"))

@@ -8,7 +8,7 @@ import pytest
 from slipway import agreement
 from slipway.agreement import as_now, index_of
 from slipway.checkpoint import Start, begin
-from slipway.config.collection import Index
+from slipway.config.index import Index
 from slipway.manifest import Draft
 from slipway.pipeline import verdict
 from slipway.run import Run

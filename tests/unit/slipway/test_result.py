@@ -103,9 +103,15 @@ def test_how_the_index_came_about_is_told(run: Run) -> None:
     assert made["reconciled"] == {"documents": 3, "rows": 4}
 
 
+def test_how_many_shards_the_index_was_built_in_is_told(run: Run) -> None:
+    facts = {"built_in": 8, "build": "builds/b", "apart": ""}
+    made = result.assemble(run, Steps(candidate=a_built_candidate(run, shards=facts)))
+    assert made["index"]["shards"] == {"built_in": 8, "apart": ""}
+
+
 def test_a_candidate_of_an_older_version_tells_of_no_update(run: Run) -> None:
     made = result.assemble(run, Steps(candidate=a_built_candidate(run)))
-    assert "update" not in made["index"]
+    assert not {"update", "shards"} & made["index"].keys()
     assert "reconciled" not in made
 
 

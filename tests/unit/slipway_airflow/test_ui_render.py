@@ -106,6 +106,16 @@ def test_a_trigger_that_fired_is_marked():
     assert "fired</span>" not in run_page(whole_result())
 
 
+def test_shards_that_an_index_was_built_in_are_told():
+    for shards, shown in (
+        ({"built_in": 8, "apart": ""}, "8 shards, merged"),
+        ({"built_in": 8, "apart": "graphs cannot"}, "8 shards, searched side by side: graphs cannot"),
+    ):
+        assert shown in run_page(whole_result(index=whole_result()["index"] | {"shards": shards}))
+    for value in (None, 7, [], HOSTILE, {"built_in": HOSTILE, "apart": HOSTILE}):
+        assert "<script>alert" not in run_page(whole_result(index={"shards": value}))
+
+
 def test_nothing_to_embed_has_no_estimate():
     page = run_page(whole_result(plan=PLAN | {"to_embed": 0, "tokens": 0}, embedding={}))
     assert "tokens/s" not in page

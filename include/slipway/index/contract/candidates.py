@@ -13,13 +13,17 @@ LEAST_PER_LIST = 16  # training vectors
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A FAISS factory string with {lists} where the number of inverted lists goes, which depends on the vectors."""
+    """A FAISS factory string with {lists}, or {half} of them, where the number of inverted lists goes.
+
+    That depends on the vectors.
+    """
 
     template: str
 
     def spec(self, vectors: int, metric: str, seed: int, train_vectors: int, reason: str = "") -> Spec:
         """As a spec for so many vectors, trained on at most `train_vectors` of them."""
-        factory = self.template.format(lists=lists_for(vectors, train_vectors))
+        lists = lists_for(vectors, train_vectors)
+        factory = self.template.format(lists=lists, half=max(1, lists // 2))
         return Spec(factory, metric, seed, reason)
 
 
@@ -35,7 +39,8 @@ def lists_for(vectors: int, train_vectors: int) -> int:
 def candidates(vectors: int, dimension: int, train_vectors: int) -> list[Candidate]:
     """Candidates that so many vectors can train, in no order that matters.
 
-    OPQ is not among them: its rotation takes longer to train than all the others to build, and gave no better recall.
+    OPQ is not among them, nor are product codes of eight bits: to train them takes longer than to build all the others,
+    and they find no more than RaBitQ's codes of the same size (docs/decisions/0016).
     """
     made = (Candidate(template) for template in dict.fromkeys(_templates(dimension)))
     return [one for one in made if _is_trainable(one.spec(vectors, "l2", 0, train_vectors), vectors, train_vectors)]
@@ -52,16 +57,13 @@ def _templates(dimension: int) -> Iterator[str]:
     yield from ("Flat", "SQ8", "SQ6", "SQ4")
     yield from ("HNSW16", "HNSW32", "HNSW16,SQ8", "HNSW32,SQ8")
     yield from (f"IVF{{lists}},{codes}" for codes in ("Flat", "SQ8", "SQ6", "SQ4"))
-    yield from (f"IVF{{lists}},RaBitQ{bits}" for bits in (3, 4))
+    # turned at random, as their codes expect of vectors; with less memory for centroids, where memory is what counts
+    yield from (f"RR{dimension},IVF{{half}},RaBitQ{bits}" for bits in (2, 3, 4, 5))
     yield from (f"IVF{{lists}},RaBitQ,Refine({finer})" for finer in ("SQ8", "SQ6", "SQ4"))
     for share in (2, 4, 6):
         codes = _dividing(dimension, dimension // share)
         yield from (f"IVF{{lists}},PQ{codes}x4fs,Refine({finer})" for finer in ("SQfp16", "SQ8", "SQ6", "SQ4"))
     yield from _projected(dimension)
-    coarsest, coarse = _dividing(dimension, dimension // 12), _dividing(dimension, dimension // 4)
-    yield f"IVF{{lists}},PQ{coarsest}x4fs,Refine(PQ{_dividing(dimension, dimension // 3)}x8)"
-    for share, bits in ((3, 8), (3, 10), (4, 8)):  # finer codes of about a bit a number less than SQ4
-        yield f"IVF{{lists}},PQ{coarse}x4fs,Refine(PQ{_dividing(dimension, dimension // share)}x{bits})"
 
 
 def _projected(dimension: int) -> Iterator[str]:

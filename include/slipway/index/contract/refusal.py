@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from slipway.config.collection import Contract
-from slipway.index.contract.tried import HEADROOM, Tried, breaks, mib
+from slipway.config.index import Contract
+from slipway.index.contract.tried import HEADROOM, Tried, breaks
+from slipway.sizes import size
 
 
 def refusal(tried: Sequence[Tried], contract: Contract, untried: Sequence[str] = ()) -> str:
@@ -20,7 +21,7 @@ def refusal(tried: Sequence[Tried], contract: Contract, untried: Sequence[str] =
         begins += f" ({'; '.join(untried)})"
     if not measured:
         smallest = min(tried, key=lambda one: one.memory_bytes, default=None)
-        least = f": the smallest, {smallest.spec}, takes about {mib(smallest.memory_bytes)}" if smallest else ""
+        least = f": the smallest, {smallest.spec}, takes about {size(smallest.memory_bytes)}" if smallest else ""
         return f"{begins}{least}; give up some of it in index.contract"
     possible = list(_possible(measured, contract)) or [_nearest(measured, contract)]
     return f"{begins}. Possible: {'; or '.join(possible)}. Change index.contract to what is possible"
@@ -32,7 +33,7 @@ def wording(contract: Contract) -> str:
     if contract.p95_ms is not None:
         clauses.append(f"p95_ms {contract.p95_ms:g}")
     if contract.memory is not None:
-        clauses.append(f"memory {mib(contract.memory)}")
+        clauses.append(f"memory {size(contract.memory)}")
     if contract.build_minutes is not None:
         clauses.append(f"build_minutes {contract.build_minutes:g}")
     return ", ".join(clauses)
@@ -62,7 +63,7 @@ def _told(one: Tried, sentence: str) -> str:
     numbers = {
         "recall": one.recall_at_10 or 0,
         "p95": (one.p95_ms or 0) / HEADROOM,
-        "memory": mib(one.memory_bytes),
+        "memory": size(one.memory_bytes),
         "minutes": (one.build_seconds or 0) / 60,
     }
-    return f"{sentence.format(**numbers)} ({one.spec}, {mib(one.memory_bytes)}, recall@10 {one.recall_at_10:.3f})"
+    return f"{sentence.format(**numbers)} ({one.spec}, {size(one.memory_bytes)}, recall@10 {one.recall_at_10:.3f})"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from slipway.config.collection import Index
+from slipway.config.index import Index
 from slipway.errors import IndexRefused
 from slipway.index.contract import ceiling
 from slipway.index.contract.candidates import Candidate, candidates
 from slipway.index.contract.queries import Queries, Vectors
 from slipway.index.contract.refusal import refusal
 from slipway.index.contract.trial import Sample, Settings, expected_bytes, not_tried, spec_for, try_out
-from slipway.index.contract.tried import TIE, Tried, by_cost, mib, with_front
+from slipway.index.contract.tried import TIE, Tried, by_cost, with_front
 from slipway.index.tune import MIN_QUERIES
+from slipway.sizes import size
 
 logger = logging.getLogger("slipway")
 
@@ -72,9 +73,9 @@ def check_possible(vectors: int, dimension: int, index: Index) -> None:
     smallest = min(sizes, key=lambda name: sizes[name])
     if sizes[smallest] > limit:
         raise IndexRefused(
-            f"index.contract: memory {mib(limit)} cannot be kept by any index of {vectors:,} vectors of dimension "
-            f"{dimension}: the smallest, {smallest}, takes about {mib(sizes[smallest])}, whatever it finds; allow more "
-            "memory"
+            f"index.contract: memory {size(limit)} cannot be kept by any index of {vectors:,} vectors of dimension "
+            f"{dimension}: the smallest, {smallest}, takes about {size(sizes[smallest])}, whatever it finds; "
+            "allow more memory"
         )
 
 
@@ -179,7 +180,7 @@ class _Trials:
             self.tried.append(one)
             logger.info(
                 "index contract: %s: recall@10 %.3f, p95 %.3g ms, %s, built in %.3g s: %s",
-                *(one.spec, one.recall_at_10, one.p95_ms, mib(one.memory_bytes), one.build_seconds, one.why),
+                *(one.spec, one.recall_at_10, one.p95_ms, size(one.memory_bytes), one.build_seconds, one.why),
             )
 
     def _leave(self, candidate: Candidate, why: str) -> None:

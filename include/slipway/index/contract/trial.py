@@ -10,7 +10,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from slipway.config.collection import Contract, Index
+from slipway.config.index import Contract, Index
 from slipway.index.build import build, set_parameters
 from slipway.index.contract import growth
 from slipway.index.contract.candidates import Candidate

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from slipway.config.collection import Contract
+from slipway.config.index import Contract
+from slipway.sizes import size
 
 HEADROOM = 0.8  # of p95_ms: a reader does more than search the index, and machines have their moments
 TIE = 1.1  # indexes within this factor of the least memory cost the same
-MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +64,10 @@ def breaks(one: Tried, contract: Contract) -> dict[str, str]:
             f"p95 is {one.p95_ms:.3g} ms, of {contract.p95_ms:g} ms with headroom for the rest of a search"
         )
     if contract.memory is not None and one.memory_bytes > contract.memory:
-        broken["memory"] = f"it takes {mib(one.memory_bytes)}"
+        broken["memory"] = f"it takes {size(one.memory_bytes)}"
     if contract.build_minutes is not None and (one.build_seconds or 0) > contract.build_minutes * 60:
         broken["build_minutes"] = f"building takes {(one.build_seconds or 0) / 60:.3g} minutes"
     return broken
-
-
-def mib(size_bytes: float) -> str:
-    """A size for people."""
-    return f"{size_bytes / MIB:,.1f} MiB" if size_bytes >= MIB else f"{size_bytes / 1024:,.1f} KiB"
 
 
 def dominates(one: Tried, other: Tried) -> bool:

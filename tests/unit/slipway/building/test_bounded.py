@@ -6,7 +6,7 @@ import pytest
 
 from slipway.building import bounded
 from slipway.building.bounded import Budget, own_memory
-from slipway.config.collection import Index
+from slipway.config.index import Index
 from slipway.errors import IndexRefused, MemoryExceeded
 from slipway.machine import Memory
 from slipway.run import Run

@@ -49,6 +49,15 @@ def test_a_trigger_that_fired_is_marked() -> None:
     assert "FIRED  imbalance 1.7, limit 1.5" in page
 
 
+def test_shards_that_an_index_was_built_in_are_told() -> None:
+    def page(**shards: Any) -> str:
+        return show.result(a_result(index=a_result()["index"] | shards))
+
+    assert "built in    8 shards, merged\n" in page(shards={"built_in": 8, "apart": ""})
+    assert "8 shards, searched side by side: graphs cannot" in page(shards={"built_in": 8, "apart": "graphs cannot"})
+    assert "shards" not in page()
+
+
 def test_what_a_run_was_told_is_shown() -> None:
     page = show.result(a_result(allowed=["deletes", "over_budget"], full=True))
     assert "allowed     deletes, over budget\n" in page
@@ -94,14 +103,6 @@ def test_one_document_is_not_nothing(name: str) -> None:
 )
 def test_times_are_for_people(value: float, text: str) -> None:
     assert show.minutes(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0 bytes"), (1023, "1,023 bytes"), (1024, "1.0 KiB"), (3 << 20, "3.0 MiB"), (5 << 40, "5,120.0 GiB")],
-)
-def test_sizes_are_for_people(value: int, text: str) -> None:
-    assert show.size(value) == text
 
 
 def test_differences_to_the_live_release_are_shown_with_their_intervals() -> None:

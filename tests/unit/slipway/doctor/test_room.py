@@ -10,7 +10,7 @@ import pytest
 from slipway.doctor import Status, room
 from slipway.doctor.room import Need
 from slipway.index import artifact
-from slipway.machine import Memory, disk_left, memory_left, size
+from slipway.machine import Memory, disk_left, memory_left
 from slipway.storage import LocalStore
 from tests.support.memory_store import MemoryStore
 from tests.support.releases import DIMENSION, a_candidate, a_run, publish
@@ -168,8 +168,3 @@ def test_a_folder_that_cannot_be_written_raises(tmp_path: Path, monkeypatch: pyt
 
 def _denied(**_options: object) -> object:
     raise PermissionError(13, "Permission denied", "/scratch")
-
-
-@pytest.mark.parametrize(("count", "shown"), [(0, "0 B"), (1023, "1,023 B"), (1536, "1.5 KiB"), (5 << 40, "5.0 TiB")])
-def test_sizes_are_for_people(count: int, shown: str) -> None:
-    assert size(count) == shown

@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 import pytest
 
-from slipway.config.collection import SearchParameters
+from slipway.config.index import SearchParameters
 from slipway.errors import IndexRefused
 from slipway.index.build import add, build, make, read, set_parameters, train, training_sample, write
 from slipway.index.exact import exact_neighbours, recall

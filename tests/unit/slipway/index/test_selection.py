@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from slipway.config.collection import SearchParameters
+from slipway.config.index import SearchParameters
 from slipway.index import selection as module
 from slipway.index.anatomy import core
 from slipway.index.build import build, set_parameters

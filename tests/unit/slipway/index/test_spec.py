@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from slipway.config.collection import Index, SearchParameters
+from slipway.config.index import Index, SearchParameters
 from slipway.errors import IndexRefused
 from slipway.index.build import build, make, set_parameters
 from slipway.index.exact import exact_neighbours, recall

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slipway.config.collection import SearchParameters
+from slipway.config.index import SearchParameters
 from slipway.index import tune as module
 from slipway.index.build import build, set_parameters
 from slipway.index.exact import exact_neighbours, recall

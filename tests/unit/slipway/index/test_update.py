@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway.config.collection import IndexUpdate, SearchParameters
+from slipway.config.index import IndexUpdate, SearchParameters
 from slipway.errors import CorruptObject
 from slipway.index import update as module
 from slipway.index.anatomy import inverted_file, lists

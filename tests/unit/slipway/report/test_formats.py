@@ -24,8 +24,6 @@ from slipway.report.words import headline
         (formats.moment("20261121T021500Z"), "2026-11-21 02:15 UTC"),
         (formats.moment("2026-11-21T02:15:00+00:00"), "2026-11-21 02:15 UTC"),
         (formats.percent(0.034), "3.4 %"),
-        (formats.size(1023), "1,023 bytes"),
-        (formats.size(3 * 2**30), "3.0 GiB"),
     ],
 )
 def test_numbers_are_shown_with_their_units(shown, text):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from slipway.building import bounded, cutting, sharded
+from slipway.building.origin import Origin
 from slipway.encoders import find_model
 from slipway.errors import CorruptObject, IndexRefused
 from slipway.evaluation.opened import with_vectors
@@ -24,6 +25,7 @@ from slipway.manifest import Manifest, load
 from slipway.run import Run
 from slipway.serving.loading import load_release
 from slipway.serving.searcher import Searcher
+from slipway.stages import shards as shards_stage
 from slipway.stages.evaluate import evaluate
 from slipway.stages.index import index
 from slipway.stages.reconcile import reconcile
@@ -284,6 +286,29 @@ def test_the_index_that_a_contract_leads_to_is_built_in_shards(run: Run) -> None
     assert made.facts["shards"]["build"] == begun.place
     assert made.facts["contract"]["spec"] == begun.facts["spec"]["factory"] == made.facts["spec"]["factory"]
     assert searcher_of(run, made, made.facts["contract"]["confirmed"]["parameters"]).vectors == 210
+
+
+def test_a_contracts_choice_that_cannot_be_built_in_shards_is_left_to_the_index_stage(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = {"recall_at_10": 0.5, "memory": "1MiB"}
+    run = changed(run, index={"contract": contract, "shards": {"vectors": 50}, "search": {}})
+    chunks = embedded(run, TEXTS)
+    begin, refused = cutting.begin, list[str]()
+
+    def begin_the_second(run: Run, origin: Origin, rows: Path, spec: Spec) -> Manifest:
+        if not refused:
+            refused.append(spec.factory)
+        if spec.factory == refused[0]:
+            raise IndexRefused("it will not fit")
+        return begin(run, origin, rows, spec)
+
+    monkeypatch.setattr(shards_stage, "begin", begin_the_second)
+    monkeypatch.setattr(sharded, "begin", begin_the_second)
+    assert cut(run, chunks) is None
+    made = index(run, chunks)
+    assert made.facts["spec"]["factory"] not in refused
+    assert made.facts["shards"]["built_in"] == 5
 
 
 def test_a_candidate_in_shards_is_evaluated_and_built_once_more_to_see_the_noise(run: Run, tmp_path: Path) -> None:

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.config.collection import Contract
-from slipway.index.contract.tried import TIE, Tried, aim, breaks, by_cost, dominates, mib, with_front
+from slipway.config.index import Contract
+from slipway.index.contract.tried import TIE, Tried, aim, breaks, by_cost, dominates, with_front
 
 MEASURED = st.builds(
     Tried,
@@ -77,7 +77,3 @@ def test_the_aim_lies_between_the_clause_and_everything(recall: float, queries: 
 def test_the_aim_is_two_standard_errors_up() -> None:
     assert aim(0.95, 100) == pytest.approx(0.95 + 2 * 0.00689, abs=1e-4)
     assert aim(1.0, 100) == 1.0
-
-
-def test_sizes_are_said_in_what_suits_them() -> None:
-    assert (mib(512), mib(3 * 2**20)) == ("0.5 KiB", "3.0 MiB")

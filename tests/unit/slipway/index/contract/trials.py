@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from slipway.config.collection import Contract, Index
+from slipway.config.index import Contract, Index
 from slipway.index.contract import Queries, Settings, of_collection
 from tests.support.releases import Vectors, clustered_vectors
 
