@@ -24,7 +24,9 @@ from slipway.index.live import Live, nearest
 from slipway.index.sharded import parts
 from slipway.index.spec import Spec, default_parameters
 
-PROBES = 256  # exact search for them grows with the vectors as building does; they are told by the same texts night by night
+PROBES = (
+    256  # exact search for them grows with the vectors as building does; they are told by the same texts night by night
+)
 NEIGHBOURS = 10
 NOISE = 0.5  # length of the noise on a unit vector: the probe's cosine with its text is about 0.9
 ERROR_SAMPLE = 1_024

@@ -1,11 +1,13 @@
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway.index import exact
+from slipway.index.build import BLAS_FROM
 from slipway.index.exact import exact_neighbours, recall
 from tests.support.releases import Vectors, unit_vectors
 
@@ -99,3 +101,8 @@ def test_recall_divides_by_what_there_is_to_find_and_not_by_what_was_found() -> 
 def test_recall_of_nothing_is_whole(queries: int, vectors: int) -> None:
     empty = np.empty((queries, vectors), np.int64)
     assert recall(empty, empty, 10) == 1.0
+
+
+def test_a_dozen_queries_are_compared_by_matrix_products() -> None:
+    """FAISS's own limit would be hundreds of queries, and several times as slow for those below it."""
+    assert faiss.cvar.distance_compute_blas_threshold == BLAS_FROM < 12 * 384
