@@ -48,7 +48,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     heads = ["vectors", "index", *(name for name, _ in MEASURES.values()), "recall@10"]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in rows:
-        numbers = [f"{row[measure] * scale:,.3g}" for measure, (_, scale) in MEASURES.items()]
+        numbers = [_number(row[measure] * scale) for measure, (_, scale) in MEASURES.items()]
         source = "" if row["real"] else " (made)"
         cells = [f"{row['vectors']:,}{source}", row["spec"], *numbers, f"{row['recall']:.3f}"]
         lines.append("| " + " | ".join(cells) + " |")
@@ -65,12 +65,17 @@ def arithmetic(rows: Sequence[dict[str, Any]]) -> str:
             last = max(mine, key=lambda row: row["vectors"])
             ratio = FAR / last["vectors"]
             lines.append(
-                f"- {family}, {name}: grows with n^{told['exponent']:.2f}; {last[measure] * scale:,.3g} at "
+                f"- {family}, {name}: grows with n^{told['exponent']:.2f}; {_number(last[measure] * scale)} at "
                 f"{last['vectors']:,} vectors, so with {ratio:,.0f} times as many about {ratio:,.0f}^"
-                f"{told['exponent']:.2f} = {ratio ** told['exponent']:,.3g} times that; the fitted line gives "
-                f"**{told['at_100m'] * scale:,.3g}** at {FAR:,}."
+                f"{told['exponent']:.2f} = {_number(ratio ** told['exponent'])} times that; the fitted line gives "
+                f"**{_number(told['at_100m'] * scale)}** at {FAR:,}."
             )
     return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    """Three digits, and all of what is larger."""
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
 
 
 def write(folder: Path, rows: Sequence[dict[str, Any]], paragraphs: Sequence[str]) -> None:
