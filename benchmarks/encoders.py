@@ -34,6 +34,7 @@ from benchmarks.encoding.fastembed_peer import fastembed
 from benchmarks.encoding.report import Section
 from benchmarks.encoding.rounds import Work, measured
 from benchmarks.encoding.systems import MAX_TOKENS, MINILM, STOCK, Absent, System
+from benchmarks.machine import command
 from slipway.encoders import find_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -147,7 +148,7 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def measure(asked: argparse.Namespace, command: str) -> dict[str, Any]:
+def measure(asked: argparse.Namespace, called: str) -> dict[str, Any]:
     """Measure, print the tables, write the page and the plot, and return the last line."""
     found = texts.docstrings(asked.sources, asked.rounds * asked.texts, asked.seed)
     sections = [on_cpu(asked, found), *on_gpu(asked, found)]
@@ -157,15 +158,14 @@ def measure(asked: argparse.Namespace, command: str) -> dict[str, Any]:
             print(f"{absent.name} did not run: {absent.reason}")
     if not asked.data.is_dir():
         print(f"\nnDCG was not measured: there is no folder {asked.data}")
-    report.write(asked.output, sections, command)
+    report.write(asked.output, sections, called)
     return last_line(sections)
 
 
 def main() -> None:
     """Measure and print."""
     asked = arguments().parse_args()
-    command = " ".join(["python benchmarks/encoders.py", *sys.argv[1:]])
-    print(json.dumps(measure(asked, command)))
+    print(json.dumps(measure(asked, command("benchmarks/encoders.py", sys.argv[1:]))))
 
 
 if __name__ == "__main__":

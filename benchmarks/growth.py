@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.growths import report  # noqa: E402
 from benchmarks.indexing import corpus as corpora  # noqa: E402
-from benchmarks.machine import INDEXING, libraries, machine  # noqa: E402
+from benchmarks.machine import INDEXING, command, libraries, machine  # noqa: E402
 
 SIZES, MADE = (25_000, 50_000, 100_000, 200_000), 1_000_000
 WORKER = ROOT / "benchmarks/growths/one.py"
@@ -69,8 +69,8 @@ def _one(work: Path, vectors: str, queries: str, count: int, family: str, dimens
     asked["spec"] = spec(family, count, dimension)
     print(f"{count:,} vectors, {asked['spec']} …", flush=True)
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'include'}{os.pathsep}{ROOT}"}
-    command = [sys.executable, str(WORKER), json.dumps(asked)]
-    ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    worker = [sys.executable, str(WORKER), json.dumps(asked)]
+    ended = subprocess.run(worker, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     told: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return told | {"family": family}
 
@@ -104,9 +104,9 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
         sizes, made = sorted({min(size, len(corpus.vectors)) for size in asked.sizes}), asked.made
     with tempfile.TemporaryDirectory() as work:
         rows = run(corpus, sizes, made, asked.cores, asked.seed, Path(work))
-    command = " ".join(["python benchmarks/growth.py", *(given if given is not None else sys.argv[1:])])
+    called = command("benchmarks/growth.py", given if given is not None else sys.argv[1:])
     here = f"{machine()}, {libraries(*INDEXING)}"
-    said = f"Written by `{command}`, which says what is measured and how. {here}. {corpus.what}."
+    said = f"Written by `{called}`, which says what is measured and how. {here}. {corpus.what}."
     report.write(asked.output, rows, [said])
     told = {"rows": rows, "predictions": report.predictions(rows)}
     print("\n".join([said, report.table(rows), report.arithmetic(rows), json.dumps(told)]))

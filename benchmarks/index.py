@@ -42,7 +42,7 @@ from benchmarks.indexing import measuring, peer_autofaiss, report, systems  # no
 from benchmarks.indexing.building import Ratios, build_ratios  # noqa: E402
 from benchmarks.indexing.eighth import LEAST_RECALL, Led, contract, judging  # noqa: E402
 from benchmarks.indexing.sweep import speed_at  # noqa: E402
-from benchmarks.machine import INDEXING, libraries, machine  # noqa: E402
+from benchmarks.machine import INDEXING, command, libraries, machine  # noqa: E402
 from slipway.index.exact import exact_neighbours  # noqa: E402
 
 
@@ -95,7 +95,7 @@ def _peer(asked: argparse.Namespace, corpus: corpora.Corpus, memory: int) -> pee
         return peer_autofaiss.run(asked.environment, place, corpus.vectors, judges, truth, memory, asked.cores)
 
 
-def paragraphs(results: Results, corpus: corpora.Corpus, command: str) -> list[str]:
+def paragraphs(results: Results, corpus: corpora.Corpus, called: str) -> list[str]:
     """What is said above the table."""
     led, peer = results.led, results.peer
     refused = f" ({led.refused})" if led.refused else ""
@@ -105,7 +105,7 @@ def paragraphs(results: Results, corpus: corpora.Corpus, command: str) -> list[s
         kept = f"recall@10 {led.recall:.3f} by {led.spec} of {size}, asked for {led.asked:g}{refused}"
     ratio = "" if results.tuning_ratio is None else f" Time over time: {results.tuning_ratio:.2f}."
     return [
-        f"Written by `{command}`. {machine()}, {libraries(*INDEXING)}. "
+        f"Written by `{called}`. {machine()}, {libraries(*INDEXING)}. "
         f"{corpus.what}; {len(corpus.queries):,} queries apart from them. "
         f"Every graph, ours as well, is built with efConstruction {systems.EF_CONSTRUCTION}; usearch with 32 links a "
         "node and 32-bit numbers is left out, as it takes longest to build. "
@@ -178,9 +178,9 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
     """Measure, print, write; the last line's object."""
     asked = arguments().parse_args(given)
     asked.autofaiss = asked.autofaiss and not asked.quick
-    command = " ".join(["python benchmarks/index.py", *(given if given is not None else sys.argv[1:])])
+    called = command("benchmarks/index.py", given if given is not None else sys.argv[1:])
     results, corpus = run(asked)
-    said = paragraphs(results, corpus, command)
+    said = paragraphs(results, corpus, called)
     report.write(asked.output, results.measured, said)
     told = last_line(results)
     print("\n".join([*said, report.table(results.measured), json.dumps(told)]))

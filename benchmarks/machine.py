@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -36,3 +37,18 @@ def libraries(*names: str) -> str:
         except PackageNotFoundError:
             continue
     return ", ".join(found)
+
+
+def command(script: str, given: Sequence[str]) -> str:
+    """How a benchmark was called, for its page: without options that name folders of this machine alone."""
+    kept: list[str] = []
+    for word in given:
+        option, _, value = word.partition("=")
+        if option.startswith("--") and Path(value).is_absolute():
+            continue
+        if Path(word).is_absolute():
+            if kept and kept[-1].startswith("--"):
+                kept.pop()
+        else:
+            kept.append(word)
+    return " ".join(["python", script, *kept])
