@@ -29,6 +29,7 @@ logger = logging.getLogger("slipway")
 _choices: WeakKeyDictionary[TextEncoder, Choice] = WeakKeyDictionary()
 
 _ROUNDS = 2
+_TIE = 1.1  # times as long: two rounds tell no less apart, and of equals the first has less to load
 _TIMED = [
     f"Text {number} is as long as a passage of documentation often is; it says what a function takes, what it returns, "
     f"and which of its {number + 2} arguments may be left out when the caller wants no more than the usual."
@@ -138,7 +139,7 @@ def _found_out(model: Model, wanted: Wanted) -> Chosen:
 def _key(model: Model, wanted: Wanted) -> str:
     asked = [wanted.device, wanted.backend, wanted.dtype]
     limits = [parity.LEAST, parity.LEAST_ASKED_FOR]
-    made = [openvino.CONVERSION, *limits]
+    made = [openvino.CONVERSION, _TIE, *limits]
     return remembered.key("choice", asked, made, parity.probes(model), remembered.versions(), remembered.machine())
 
 
@@ -203,7 +204,10 @@ def _impossible(model: Model, wanted: Wanted, errors: list[EncoderError]) -> Enc
 
 
 def _fastest(model: Model, built: dict[Candidate, Chosen], others: dict[str, str]) -> Chosen:
-    """The fastest of what was built, timed round by round so that a busy moment hits all; one alone is not timed."""
+    """The fastest of what was built, timed round by round so that a busy moment hits all; of equals the first.
+
+    One alone is not timed.
+    """
     if len(built) == 1:
         only = next(iter(built.values()))
         return Chosen(only.encoder, replace(only.choice, others=others))
@@ -214,7 +218,7 @@ def _fastest(model: Model, built: dict[Candidate, Chosen], others: dict[str, str
             began = time.perf_counter()
             chosen.encoder.encode_documents(_TIMED)
             seconds[candidate] = min(seconds[candidate], time.perf_counter() - began)
-    best = min(built, key=lambda candidate: seconds[candidate])
+    best = next(candidate for candidate in built if seconds[candidate] <= min(seconds.values()) * _TIE)
     slower = {str(one): f"{tokens / seconds[one]:,.0f} tokens/s" for one in built if one != best}
     choice = replace(built[best].choice, tokens_per_second=tokens / seconds[best], others=slower | others)
     return Chosen(built[best].encoder, choice)

@@ -132,6 +132,11 @@ def test_the_fastest_that_makes_the_same_vectors_is_taken(monkeypatch: pytest.Mo
     assert found.others == {"openvino float32": f"{found.tokens_per_second / 3:,.0f} tokens/s"}
 
 
+def test_of_those_that_are_about_as_fast_the_first_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, {"openvino float32": (EXACT, 1.08), "torch float32": FAST, **STOCK})
+    assert chosen().backend == "openvino"
+
+
 def test_one_that_makes_other_vectors_is_refused_and_the_next_taken(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
