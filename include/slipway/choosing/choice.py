@@ -21,7 +21,7 @@ FACT = "contract"  # of a candidate, a release and a choice
 GROWTH = 1.5  # since the last whole search, from which on another is made
 LAST_NIGHT, TRIED = "as last night", "tried"
 
-logger = logging.getLogger("slipway")
+logger = logging.getLogger("slipway.contract")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from slipway.index.spec import Spec
 
 MOST_BUILT = 3  # indexes of all vectors, before the contract is refused
 
-logger = logging.getLogger("slipway")
+logger = logging.getLogger("slipway.contract")
 
 
 class Indexed(Protocol):

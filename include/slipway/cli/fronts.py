@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from slipway.config.index import Contract
 from slipway.sizes import size
 
 LABEL = f"  {'contract':<11} "
@@ -14,7 +15,7 @@ def lines(contract: Mapping[str, Any] | None) -> list[str]:
     """The clauses with what was confirmed, and a line for each index that was tried; none without a contract."""
     if contract is None:
         return []
-    asked = ", ".join(f"{name} {value:g}" for name, value in contract["clauses"].items() if value is not None)
+    asked = Contract.model_validate(contract["clauses"])
     seen = contract["confirmed"]
     measured = f"recall@10 {seen['recall_at_10']:.3f}, p95 {seen['p95_ms']:.3g} ms, {size(seen['memory_bytes'])}"
     source = f"{seen['queries']} held-out queries ({seen['source']})"
@@ -37,7 +38,7 @@ def _row(one: Mapping[str, Any], chosen: str) -> str:
 
 def page(made: Mapping[str, Any]) -> str:
     """What `slipway choose` prints: the chosen index with the reason, and the table."""
-    asked = ", ".join(f"{name} {value:g}" for name, value in made["contract"].items() if value is not None)
+    asked = Contract.model_validate(made["contract"])
     queries = made["queries"]
     return "\n".join(
         [

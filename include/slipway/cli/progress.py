@@ -10,7 +10,8 @@ from typing import Any
 from tqdm import tqdm
 
 _log = logging.getLogger("slipway")
-_TOLD = logging.getLogger("slipway.rollout")  # it takes minutes without a bar, so all of it is shown; else warnings
+# these take minutes without a bar, so all of them is shown; else warnings
+_TOLD = [logging.getLogger(name) for name in ("slipway.rollout", "slipway.contract")]
 
 
 class Bars:
@@ -47,20 +48,22 @@ class Bars:
 
     def __enter__(self) -> Bars:
         _log.addHandler(self._lines)
-        _TOLD.setLevel(logging.INFO)
+        for told in _TOLD:
+            told.setLevel(logging.INFO)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
         _log.removeHandler(self._lines)
-        _TOLD.setLevel(logging.NOTSET)
+        for told in _TOLD:
+            told.setLevel(logging.NOTSET)
 
 
 class _Lines(logging.Handler):
-    """Log records as lines between the bars: warnings, and all that is said of a shift."""
+    """Log records as lines between the bars: warnings, and all that is said of a shift or of a contract."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.WARNING or record.name == _TOLD.name
+        return record.levelno >= logging.WARNING or record.name in {told.name for told in _TOLD}
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)

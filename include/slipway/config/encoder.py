@@ -23,7 +23,11 @@ class Service(Model):
         pattern=r"^https?://[^\s?#@]+$", description="base URL, such as http://tei:8080/v1; /embeddings is added"
     )
     model: str = Field(min_length=1, description="the model's name there")
-    connection: str | None = Field(None, description="connection whose password is the API key; none: no key is sent")
+    connection: str | None = Field(
+        None,
+        description="connection whose password is the API key, such as AIRFLOW_CONN_TEI=http://:<key>@tei for `tei`; "
+        "none: no key is sent",
+    )
     verify: Literal["weights", "first_use"] = Field(
         "weights",
         description="what its vectors are compared with. weights: those of the model's weights, which must be on every "

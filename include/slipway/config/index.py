@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import ByteSize, Field, model_validator
 
 from slipway.config.model import Model, Share, inconsistent
+from slipway.sizes import size
 
 
 class SearchParameters(Model):
@@ -51,6 +52,11 @@ class Contract(Model):
         description="most bytes of the index, such as 2GiB: of its file, which a reader holds once all was read",
     )
     build_minutes: float | None = Field(None, gt=0, description="most minutes of building it anew, tuning not counted")
+
+    def __str__(self) -> str:
+        """The clauses in a row: "recall_at_10 0.95, memory 2.0 GiB"."""
+        clauses = self.model_dump(mode="json", exclude_none=True)
+        return ", ".join(f"{name} {size(one) if name == 'memory' else f'{one:g}'}" for name, one in clauses.items())
 
 
 class Shards(Model):
@@ -97,8 +103,7 @@ class Index(Model):
         """The kind of index in a few words: "spec HNSW32", or the contract's clauses."""
         if self.contract is None:
             return f"spec {self.spec}"
-        clauses = self.contract.model_dump(mode="json", exclude_none=True)
-        return f"contract {', '.join(f'{name} {value:g}' for name, value in clauses.items())}"
+        return f"contract {self.contract}"
 
     @model_validator(mode="after")
     def _contract_chooses(self) -> Index:

@@ -146,6 +146,13 @@ def _least(made: Vectors, expected: Vectors) -> float:
     return float(np.min(np.where(empty, 1.0, cosines)))
 
 
+_ADVICE = "take another backend or dtype (embed.backend, embed.dtype), or report the model that shows it"
+_ADVICE_SERVED = (
+    "the service has another model or pooling, or cuts texts elsewhere: some probes are longer than max_tokens, so set "
+    "that to what the service reads, or the service to it"
+)
+
+
 def check(encoder: TextEncoder, model: Model, expected: Vectors, least: float) -> float:
     """The smallest cosine on the probes. Raises `EncoderError` when it is below `least`."""
     cosine = least_cosine(encoder, model, expected)
@@ -153,7 +160,7 @@ def check(encoder: TextEncoder, model: Model, expected: Vectors, least: float) -
         raise Unsuitable(
             f"encoder {model.encoder.name}: {encoder.backend} on {encoder.device} would change the vector space "
             f"silently: cosine {cosine:.5f} to sentence-transformers on a probe text, the least allowed is {least}; "
-            f"take another backend or dtype (embed.backend, embed.dtype), or report the model that shows it"
+            f"{_ADVICE if model.encoder.service is None else _ADVICE_SERVED}"
         )
     return cosine
 

@@ -29,14 +29,7 @@ def refusal(tried: Sequence[Tried], contract: Contract, untried: Sequence[str] =
 
 def wording(contract: Contract) -> str:
     """A contract's clauses in a row."""
-    clauses = [f"recall_at_10 {contract.recall_at_10:g}"]
-    if contract.p95_ms is not None:
-        clauses.append(f"p95_ms {contract.p95_ms:g}")
-    if contract.memory is not None:
-        clauses.append(f"memory {size(contract.memory)}")
-    if contract.build_minutes is not None:
-        clauses.append(f"build_minutes {contract.build_minutes:g}")
-    return ", ".join(clauses)
+    return str(contract)
 
 
 def _possible(measured: Sequence[Tried], contract: Contract) -> Iterator[str]:

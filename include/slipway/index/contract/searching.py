@@ -16,7 +16,7 @@ from slipway.index.contract.tried import TIE, Tried, by_cost, with_front
 from slipway.index.tune import MIN_QUERIES
 from slipway.sizes import size
 
-logger = logging.getLogger("slipway")
+logger = logging.getLogger("slipway.contract")
 
 SAMPLE = 50_000  # vectors that candidates are tried on, at most
 SPARE = 2  # dearer candidates that keep the contract too, in case the cheapest is not confirmed

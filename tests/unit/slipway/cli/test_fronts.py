@@ -4,7 +4,7 @@ from tests.support.contracts import a_contract
 
 def test_what_was_tried_is_a_table_with_what_was_confirmed() -> None:
     asked, confirmed, *rows = fronts.lines(a_contract())
-    assert asked.split(maxsplit=1) == ["contract", "recall_at_10 0.95, p95_ms 10, memory 2.09715e+06"]
+    assert asked.split(maxsplit=1) == ["contract", "recall_at_10 0.95, p95_ms 10, memory 2.0 MiB"]
     assert confirmed.endswith("by 40 held-out queries (golden queries): recall@10 0.958, p95 0.6 ms, 1.0 MiB")
     assert [row.split()[1] for row in rows] == ["*", "*", ">", "IVF16,Flat", "1"]
     assert rows[0].endswith("recall@10 is 0.910")
