@@ -11,7 +11,7 @@ from slipway import layout
 from slipway.choosing.subject import Subject
 from slipway.evaluation.demands import of_contract
 from slipway.evaluation.gates import judge
-from slipway.index.contract import Found, Tried, check_possible, search, wording
+from slipway.index.contract import Found, Tried, check_possible, search
 from slipway.index.spec import Spec
 from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint, load
 from slipway.sizes import size
@@ -157,7 +157,7 @@ def _choice_of(subject: Subject, evaluation: Manifest) -> str | None:
 
 def _taken_over(subject: Subject, live: Manifest) -> dict[str, Any]:
     spec, held = live.facts["spec"], live.facts[FACT]
-    reason = f"{LAST_NIGHT} (release {live.fingerprint}), for the contract {wording(subject.contract)}"
+    reason = f"{LAST_NIGHT} (release {live.fingerprint}), for the contract {subject.contract}"
     return {
         "specs": [{**spec, "reason": reason}],
         "front": held["front"],
@@ -171,7 +171,7 @@ def _taken_over(subject: Subject, live: Manifest) -> dict[str, Any]:
 
 def searched(subject: Subject, why: str) -> dict[str, Any]:
     """The facts of a whole search, made because of `why`. Raises `IndexRefused`."""
-    logger.info("index contract: candidates are tried for %s, as %s", wording(subject.contract), why)
+    logger.info("index contract: candidates are tried for %s, as %s", subject.contract, why)
     check_possible(len(subject.vectors), subject.vectors.shape[1], subject.run.collection.index)
     queries = subject.queries()
     found = search(subject.vectors, queries, subject.settings)

@@ -16,7 +16,7 @@ from slipway.choosing.choice import FACT, Choice, choose
 from slipway.choosing.subject import Subject
 from slipway.errors import IndexRefused
 from slipway.index import artifact
-from slipway.index.contract import Confirmed, Made, confirm, wording
+from slipway.index.contract import Confirmed, Made, confirm
 from slipway.index.live import findable, nearest
 from slipway.index.spec import Spec
 
@@ -76,7 +76,7 @@ def keep(subject: Subject, make: Make[Kind]) -> Kept[Kind]:
         if kept is not None:
             return kept
     raise IndexRefused(
-        f"the contract {wording(subject.contract)} was kept in trials on a sample and not by an index of all "
+        f"the contract {subject.contract} was kept in trials on a sample and not by an index of all "
         f"{len(subject.vectors):,} vectors on {len(subject.queries().held_out)} held-out queries "
         f"({subject.queries().source}): {', '.join(refused)}. Give up a little of the clause that is broken in "
         "index.contract, or add tuning queries"

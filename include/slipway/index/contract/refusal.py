@@ -15,7 +15,7 @@ def refusal(tried: Sequence[Tried], contract: Contract, untried: Sequence[str] =
     `untried` says which candidates might have kept it and were not tried, and why.
     """
     measured = [one for one in tried if one.measured_on]
-    asked = wording(contract)
+    asked = str(contract)
     begins = f"no index {'that was tried ' if untried else ''}keeps the contract {asked}"
     if untried:
         begins += f" ({'; '.join(untried)})"
@@ -25,11 +25,6 @@ def refusal(tried: Sequence[Tried], contract: Contract, untried: Sequence[str] =
         return f"{begins}{least}; give up some of it in index.contract"
     possible = list(_possible(measured, contract)) or [_nearest(measured, contract)]
     return f"{begins}. Possible: {'; or '.join(possible)}. Change index.contract to what is possible"
-
-
-def wording(contract: Contract) -> str:
-    """A contract's clauses in a row."""
-    return str(contract)
 
 
 def _possible(measured: Sequence[Tried], contract: Contract) -> Iterator[str]:
