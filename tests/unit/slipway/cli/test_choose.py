@@ -51,7 +51,7 @@ def test_a_contract_is_tried_with_the_collections_other_settings(folder: Path, m
     monkeypatch.setattr("slipway.choosing.choice.search", watched)
     done = chosen(folder, "--contract", "{recall_at_10: 0.9}", "--json")
     assert done.exit_code == 0, done.output
-    found = json.loads(done.output)
+    found = json.loads(done.stdout)
     assert found["contract"]["recall_at_10"] == 0.9
     assert found["spec"] in ("Flat", "IVF4,Flat")
     (used,) = asked

@@ -98,7 +98,7 @@ def test_a_campaign_may_ask_for_a_contract_and_one_after_it_for_a_spec_again(pro
     index = checkpoint.as_started(run).collection.index
     assert index.contract is not None
     assert (index.contract.memory, index.spec) == (2**30, "auto")
-    assert index.named == "contract recall_at_10 0.9, p95_ms 10, memory 1.07374e+09"
+    assert index.named == "contract recall_at_10 0.9, p95_ms 10, memory 1.0 GiB"
     again = index_settings("HNSW16", index)
     assert (again.spec, again.contract) == ("HNSW16", None)
     assert index_settings("", index) == index
