@@ -66,8 +66,9 @@ def _environment_fields(name: str) -> Fields:
     value = os.environ.get(variable, "").strip()
     if not value:
         raise ConnectionMissing(
-            f"there is no connection {name!r}: set {variable} to a URI such as sqlite:////path/to/file.db or "
-            "postgresql://user:password@host:5432/database, or add the connection to Airflow"
+            f"there is no connection {name!r}: set {variable} to a URI such as sqlite:////path/to/file.db, "
+            "postgresql://user:password@host:5432/database or, of a service with a key, http://:key@host; or add the "
+            "connection to Airflow"
         )
     try:
         return _from_json(value) if value.startswith("{") else _from_uri(value)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slipway.config.encoder import Service
 from slipway.encoders import load_encoder
 from slipway.index.spec import resolve
 from slipway.manifest import Manifest
@@ -21,7 +22,8 @@ from slipway.throughput import Throughput, told
 NEWEST_PARTS = 16
 PART_TOKENS = 2_000  # in less than that, what a call costs beside its tokens shows
 PROBE_ABOVE = 50_000  # tokens; less is embedded in about the time that loading the model and measuring would take
-PROBE_CHUNKS = 64
+PROBE_CHUNKS = 64  # for each request that is on the way at once, where a service embeds
+PROBE_SHARE = 20  # as many times more must be planned than a service is asked to embed for nothing but the speed
 WARM_UP_CHUNKS = 8
 SERVICE = "service"  # the backend of vectors that were computed elsewhere
 ROW_BYTES = 40  # of a vector's hash, beside its numbers
@@ -67,6 +69,12 @@ def _tells(took: Throughput, device: str, backend: str, by_service: bool) -> boo
     return by_service or (device in ("auto", took.device.partition(":")[0]) and backend in ("auto", took.backend))
 
 
+def probe_chunks(service: Service | None, planned: int) -> int:
+    """How many of so many planned chunks to measure the speed on: enough for all requests of a service to be used."""
+    requests = service.requests if service else 1
+    return WARM_UP_CHUNKS + max(PROBE_CHUNKS, min(PROBE_CHUNKS * requests, planned // PROBE_SHARE))
+
+
 def probed(run: Run, sample: Sequence[tuple[str, int]]) -> Speed:
     """The speed measured on a sample of what is to be embedded: texts with their token counts.
 
@@ -79,7 +87,8 @@ def probed(run: Run, sample: Sequence[tuple[str, int]]) -> Speed:
     encoder.encode_documents([text for text, _ in timed])
     seconds = max(time.perf_counter() - began, 1e-6)
     kind = encoder.device.partition(":")[0]
-    measured = f"measured on {len(timed)} of the chunks, on {kind} by {encoder.backend}"
+    where = "by a service" if kind == SERVICE else f"on {kind} by {encoder.backend}"
+    measured = f"measured on {len(timed)} of the chunks, {where}"
     return Speed(sum(tokens for _, tokens in timed) / seconds, measured)
 
 

@@ -46,7 +46,10 @@ def _not_here() -> str:
         return "Airflow is not installed here"
     home = Path(os.environ.get("AIRFLOW_HOME") or "~/airflow").expanduser()
     if not home.is_dir() and "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in os.environ:
-        return f"Airflow is not set up here: there is no {home}; set AIRFLOW_HOME, or run this where Airflow runs"
+        return (
+            f"Airflow is not set up here: there is no {home}; set AIRFLOW_HOME (that of make up is .slipway/airflow), "
+            "or run this where Airflow runs"
+        )
     return ""
 
 

@@ -11,7 +11,7 @@ from slipway import layout
 from slipway.choosing.subject import Subject
 from slipway.evaluation.demands import of_contract
 from slipway.evaluation.gates import judge
-from slipway.index.contract import Found, Tried, check_possible, search
+from slipway.index.contract import Found, Tried, check_possible, fronted, search
 from slipway.index.spec import Spec
 from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint, load
 from slipway.sizes import size
@@ -113,6 +113,9 @@ def _last_night(subject: Subject) -> tuple[Manifest | None, str]:
         return None, "the contract, the index settings or the encoder have changed"
     if not held["vectors"] / GROWTH < count < held["vectors"] * GROWTH:
         return None, f"there are {count:,} vectors, the last search was for {held['vectors']:,}"
+    spec = Spec(**live.facts["spec"])
+    if why := subject.settings.apart(spec, *subject.vectors.shape):
+        return None, f"{spec.factory} cannot be merged from shards: {why}"
     if refused := _refused_since(subject, live):
         return None, f"what was chosen since for the same contract did not keep it: {refused}"
     return live, ""
@@ -182,7 +185,7 @@ def searched(subject: Subject, why: str) -> dict[str, Any]:
             {"factory": one.spec, "metric": index.metric, "seed": index.seed, "reason": reason}
             for one, reason in zip(found.order, reasons, strict=True)
         ],
-        "front": [one.as_json() for one in sorted(found.tried, key=lambda one: (one.memory_bytes, one.spec))],
+        "front": fronted(found.tried),
         "vectors": len(subject.vectors),
         "queries": {"source": queries.source, "tuning": len(queries.tuning), "held_out": len(queries.held_out)},
         "how": TRIED,

@@ -15,15 +15,17 @@ from slipway.config.index import Contract
 from slipway.encoders import load_encoder
 from slipway.errors import EncoderError, IndexRefused
 from slipway.evaluation.golden import GoldenQuery, GoldenSet, read_golden
-from slipway.evaluation.latency import latency
+from slipway.evaluation.latency import undisturbed
+from slipway.index.build import make
 from slipway.index.contract import Part, Queries, Settings, of_collection
+from slipway.index.merging import why_apart
 from slipway.index.spec import Spec
 from slipway.index.tune import MIN_QUERIES
 from slipway.manifest import Manifest
 from slipway.run import Run
 
 DRAWN = 1_000  # of the collection's own vectors, where there are too few golden queries
-ROUNDS, SEARCHES = 3, 100  # of a measurement of p95
+SEARCHES = 100  # of a round of measuring p95
 
 Vectors = npt.NDArray[np.float32]
 
@@ -51,7 +53,11 @@ class Subject:
 
     @property
     def settings(self) -> Settings:
-        """What a search is done with; what cannot be built in the memory that there is now is left out of it."""
+        """What a search is done with.
+
+        What cannot be built in the memory that there is now is left out of it; and where the index is built in shards
+        that are to be merged, what cannot be merged: served apart, it would be built anew each night that changes it.
+        """
         index = self.run.collection.index
         budget = Budget.of(index)
 
@@ -65,7 +71,12 @@ class Subject:
                 return str(error)
             return ""
 
-        return Settings(index, self.contract, p95, unaffordable=unaffordable)
+        def apart(spec: Spec, vectors: int, dimension: int) -> str:
+            if not in_shards(self.run, vectors) or index.shards.release == "apart":
+                return ""
+            return why_apart(make(spec, dimension, index.ef_construction))
+
+        return Settings(index, self.contract, p95, unaffordable=unaffordable, apart=apart)
 
     @property
     def golden(self) -> GoldenSet | None:
@@ -99,8 +110,5 @@ class Subject:
 
 
 def p95(search: Callable[[Vectors], object], queries: Vectors) -> float:
-    """Milliseconds of the 95th percentile of single searches on one thread: the least of some rounds.
-
-    What else the machine does makes a round slower, and none faster.
-    """
-    return min(latency(search, queries, SEARCHES)["p95_ms"] for _ in range(ROUNDS))
+    """Milliseconds of the 95th percentile of single searches on one thread, in the least disturbed of some rounds."""
+    return undisturbed(search, queries, SEARCHES)["p95_ms"]

@@ -28,7 +28,14 @@ def choose(collection: str, collections: str | None, store: str | None, contract
     """
     with guarded(as_json) as output:
         from slipway.choosing import try_live
+        from slipway.index.contract import ContractRefused, fronted
 
         with begun(collection, collections, store) as this:
             asked = this.collection.index
-            output.write(try_live(this, contract_settings(contract, asked) if contract else asked), fronts.page)
+            try:
+                made = try_live(this, contract_settings(contract, asked) if contract else asked)
+            except ContractRefused as refused:
+                refused.result = front = {"front": fronted(refused.tried)}
+                output.write_for_people(front, fronts.refused)
+                raise
+            output.write(made, fronts.page)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slipway.config.index import Contract
+from slipway.report import fronts
 from slipway.sizes import size
 
+LEGEND = "> chosen, * on the Pareto front: no other is at least as good in recall, p95 and memory"
 LABEL = f"  {'contract':<11} "
 
 
@@ -19,21 +22,30 @@ def lines(contract: Mapping[str, Any] | None) -> list[str]:
     seen = contract["confirmed"]
     measured = f"recall@10 {seen['recall_at_10']:.3f}, p95 {seen['p95_ms']:.3g} ms, {size(seen['memory_bytes'])}"
     source = f"{seen['queries']} held-out queries ({seen['source']})"
-    return [f"{LABEL}{asked}", f"{LABEL}confirmed by {source}: {measured}", *table(contract["front"], contract["spec"])]
+    said = [f"{LABEL}{asked}", f"{LABEL}confirmed by {source}: {measured}"]
+    if not fronts.was_tried(contract):
+        return [*said, f"{LABEL}nothing was tried: {contract['reason']}"]
+    return [*said, *table(contract["front"], contract["spec"])]
 
 
-def table(tried: Sequence[Mapping[str, Any]], chosen: str) -> list[str]:
-    """A line for each index that was tried: > chosen, * on the Pareto front. Then how many were not tried."""
+def table(tried: Sequence[Mapping[str, Any]], chosen: str = "") -> list[str]:
+    """A line for each index that was tried, and how many were not, by reason."""
     measured = [one for one in tried if one["measured_on"]]
-    left = len(tried) - len(measured)
-    rows = [_row(one, chosen) for one in measured]
-    return [f"{LABEL}{row}" for row in [*rows, *([f"  {left} more were not tried"] if left else [])]]
+    left = Counter(one["why"].removeprefix("not tried: ") for one in tried if not one["measured_on"])
+    legend = [LEGEND] if measured else []
+    reasons = [f"  {count} not tried: {why}" for why, count in left.most_common()]
+    return [f"{LABEL}{row}" for row in [*(_row(one, chosen) for one in measured), *reasons, *legend]]
 
 
 def _row(one: Mapping[str, Any], chosen: str) -> str:
     mark = ">" if one["spec"] == chosen and one["kept"] else "*" if one["on_front"] else " "
     numbers = f"recall@10 {one['recall_at_10']:.3f}  p95 {one['p95_ms']:>8.3g} ms  {size(one['memory_bytes']):>12}"
     return f"{mark} {one['spec']:<32} {numbers}  {one['build_seconds']:>8.3g} s  {one['why']}"
+
+
+def refused(made: Mapping[str, Any]) -> str:
+    """What `slipway choose` prints before a refusal: what was tried."""
+    return "\n".join(table(made["front"]))
 
 
 def page(made: Mapping[str, Any]) -> str:

@@ -133,7 +133,14 @@ def versions() -> dict[str, str]:
 @lru_cache(maxsize=1)
 def machine() -> dict[str, object]:
     """What speed depends on: the processor, how many of its cores this process may use, and the graphics cards."""
-    return {"system": platform.system(), "processor": _processor(), "cores": cores(), "cards": cards()}
+    threads = os.environ.get("OMP_NUM_THREADS")  # heeded by torch alone
+    return {
+        "system": platform.system(),
+        "processor": _processor(),
+        "cores": cores(),
+        "threads": threads,
+        "cards": cards(),
+    }
 
 
 def cores() -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from slipway.config.collection import Gate
 from slipway.config.metrics import METRICS, PER_QUERY
 from slipway.evaluation.losses import Against, Outcome
+from slipway.sizes import size
 
 DIGITS = 9  # of a loss after the point: 0.5 - 0.48 is a little more than 0.02 in binary
 _OTHER_GOLDEN = (
@@ -114,16 +115,16 @@ class _Judging:
             said[outcome].append(sentence)
         passed = not said[Outcome.FAIL] and not said[Outcome.UNDECIDED]
         told = said[Outcome.PASS] if passed else said[Outcome.FAIL] + said[Outcome.UNDECIDED]
-        reason = f"{metric} {_number(value)}: {'; '.join(told)}"
+        reason = f"{metric} {_number(value, metric)}: {'; '.join(told)}"
         return GateResult(metric, value, passed, reason, not passed and not said[Outcome.FAIL], kind)
 
     def _clauses(self, metric: str, gate: Gate, value: float) -> Iterator[tuple[Outcome, str]]:
         if gate.min is not None:
             met = value >= gate.min
-            yield _outcome(met), f"{'at least' if met else 'under'} the minimum {_number(gate.min)}"
+            yield _outcome(met), f"{'at least' if met else 'under'} the minimum {_number(gate.min, metric)}"
         if gate.max is not None:
             met = value <= gate.max
-            yield _outcome(met), f"{'at most' if met else 'over'} the maximum {_number(gate.max)}"
+            yield _outcome(met), f"{'at most' if met else 'over'} the maximum {_number(gate.max, metric)}"
         if gate.max_drop is not None:
             yield self._loss(metric, gate.max_drop, value)
         if gate.max_drop_in_slice is not None:
@@ -140,8 +141,8 @@ class _Judging:
                 return Outcome.UNDECIDED, _OTHER_GOLDEN
             return _nothing_to_compare()
         loss = round(live - value if METRICS[metric].bound == "min" else value - live, DIGITS)
-        change = f"{_number(abs(loss))} {'worse' if loss > 0 else 'better'} than" if loss else "the same as"
-        sentence = f"{change} the live {_number(live)}, allowed is a loss of {_number(margin)}"
+        change = f"{_number(abs(loss), metric)} {'worse' if loss > 0 else 'better'} than" if loss else "the same as"
+        sentence = f"{change} the live {_number(live, metric)}, allowed is a loss of {_number(margin, metric)}"
         return _outcome(loss <= margin), sentence
 
     def _loss_in_slices(self, metric: str, margin: float) -> tuple[Outcome, str]:
@@ -162,5 +163,7 @@ def _outcome(met: bool) -> Outcome:
     return Outcome.PASS if met else Outcome.FAIL
 
 
-def _number(value: float) -> str:
+def _number(value: float, metric: str) -> str:
+    if METRICS[metric].unit == "bytes":
+        return size(value) if value < 1024 else f"{size(value)} ({value:,.0f} bytes)"
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{value:.6g}"

@@ -100,6 +100,7 @@ class Against:
     that is alpha divided by their number (Bonferroni). `floors` is what building the same index twice changes, by
     metric. `same_encoder`: both are of one vector space. `min_queries`: with fewer, no interval is trusted. `upgrade`:
     the candidate has another encoder or other index settings, and must not lose in what was not asked either.
+    `dropped`: how many queries the metrics by themselves have in them, and the comparison has not.
     """
 
     overall: Mapping[str, Difference]
@@ -110,6 +111,7 @@ class Against:
     same_encoder: bool
     min_queries: int
     upgrade: bool = False
+    dropped: int = 0
 
     @classmethod
     def of(cls, facts: Mapping[str, Any], upgrade: bool = False) -> Against:
@@ -127,6 +129,7 @@ class Against:
             same_encoder=encoders["candidate"]["fingerprint"] == encoders["live"]["fingerprint"],
             min_queries=facts["min_queries"],
             upgrade=upgrade,
+            dropped=len(facts["dropped"]),
         )
 
     def judge(self, metric: str, margin: float) -> tuple[Outcome, str]:
@@ -135,7 +138,8 @@ class Against:
         judging = self._of(metric)
         outcome = judging._outcome(found, margin, floor, self.alpha)
         says = judging._says(outcome, found, margin, floor, self.alpha)
-        return outcome, f"{self._told(found, self.alpha)}, {_allowed(margin)}: {says}"
+        left_out = f" without {self.dropped:,} queries whose judged documents are all gone" if self.dropped else ""
+        return outcome, f"{self._told(found, self.alpha)}{left_out}, {_allowed(margin)}: {says}"
 
     def judge_slices(self, metric: str, margin: float) -> tuple[Outcome, str]:
         """Whether the loss in every slice is within the margin, in a sentence that names the slices where it is not."""

@@ -54,6 +54,11 @@ def front(contract: Mapping[str, Any] | None) -> Front | None:
     return Front(marks, line, _ticks(across), _ticks(up), rows, left_out)
 
 
+def was_tried(contract: Mapping[str, Any]) -> bool:
+    """Whether the contract's index was looked for in this run; else the choice of an earlier one was taken over."""
+    return bool(contract["how"] == "tried")
+
+
 def _mark(one: Mapping[str, Any], chosen: str, across: Scale, up: Scale) -> Mark:
     kind = "chosen" if one["spec"] == chosen and one["kept"] else "front" if one["on_front"] else "tried"
     said = f"{one['spec']}: recall@10 {one['recall_at_10']:.3f}, {size(one['memory_bytes'])}"

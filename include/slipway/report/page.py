@@ -42,6 +42,7 @@ def render(document: Mapping[str, Any]) -> str:
         "measured": _measured(document["evaluation"]),
         "curve": _curve(document),
         "front": fronts.front(document.get("contract")),
+        "is_tried": bool(document.get("contract")) and fronts.was_tried(document["contract"]),
         "clauses": fronts.clauses(document["contract"]) if document.get("contract") else (),
         "bars": plots.histogram(document["changed"]["overlaps"]) if document["changed"] else (),
         "moved": _moved(document["moved"]),

@@ -15,7 +15,7 @@ from slipway.errors import EncoderError
 from slipway.evaluation.demands import demands
 from slipway.evaluation.gates import judge
 from slipway.evaluation.golden import GoldenQuery, GoldenSet, read_golden
-from slipway.evaluation.latency import latency
+from slipway.evaluation.latency import undisturbed
 from slipway.evaluation.opened import Opened, document_ids, fetch_files, with_vectors
 from slipway.evaluation.relevance import empty_result_rate, means_by_slice, must_find_rate, relevance
 from slipway.evaluation.sweep import sweep
@@ -160,7 +160,7 @@ class _Measuring:
         }
 
     def _latency(self, queries: npt.NDArray[np.float32]) -> dict[str, float]:
-        return latency(lambda query: self.searcher.search(query, 10), queries)
+        return undisturbed(lambda query: self.searcher.search(query, 10), queries)
 
     def _encode(self, queries: list[GoldenQuery]) -> npt.NDArray[np.float32]:
         if not queries:

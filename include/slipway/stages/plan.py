@@ -50,11 +50,11 @@ ORDER BY shard, tokens, chunk_hash
 
 
 # A seeded draw: the same pending chunks give the same sample.
-_SAMPLE = f"""
+_SAMPLE = """
 SELECT any_value(text), any_value(tokens) FROM chunks
 WHERE chunk_hash IN (
     SELECT chunk_hash FROM pending ORDER BY md5(chunk_hash || ' probe 1'), chunk_hash
-    LIMIT {estimate.WARM_UP_CHUNKS + estimate.PROBE_CHUNKS}
+    LIMIT {limit}
 )
 GROUP BY chunk_hash ORDER BY md5(chunk_hash || ' probe 1'), chunk_hash
 """
@@ -95,7 +95,9 @@ def _make(run: Run, chunks: Manifest, difference: Manifest, place: str) -> Manif
         shards = _write_shards(tables.batches(session, _ROWS), draft, run.scratch)
         settings, by_service = run.collection.embed, run.collection.encoder.service is not None
         speed = estimate.recorded(parts, settings.device, settings.backend, by_service=by_service)
-        sample = session.execute(_SAMPLE).fetchall() if speed is None and _is_worth_a_probe(run, counts) else []
+        limit = estimate.probe_chunks(run.collection.encoder.service, counts["to_embed"])
+        is_probed = speed is None and _is_worth_a_probe(run, counts)
+        sample = session.execute(_SAMPLE.format(limit=limit)).fetchall() if is_probed else []
     if speed is None:
         speed = estimate.probed(run, sample) if sample else estimate.ASSUMED
     facts = {"encoder": encoder, "shards": shards, "estimate": _estimate(run, encoder, counts, speed)}

@@ -136,7 +136,7 @@ class Client:
         if status in (401, 403):
             self._key.refused(key)
         advice = {
-            401: "look at the key: the password of the connection in encoder.service.connection",
+            401: f"look at the key: the password of {self._key}",
             403: "look at what the key is allowed",
             404: "look at encoder.service.url, to which /embeddings is added, and at the model's name there",
             413: "a single text is too large for it: lower the encoder's max_tokens",

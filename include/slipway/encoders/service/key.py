@@ -22,6 +22,10 @@ class Key:
         self._connection, self._secrets, self._lock = connection, secrets, Lock()
         self._found = self._asked_for()
 
+    def __str__(self) -> str:
+        """Where it is, and never what it is."""
+        return f"connection {self._connection!r}" if self._connection else "a connection; encoder.service names none"
+
     def value(self) -> str | None:
         """The key; None where none is sent. Raises as the constructor does."""
         with self._lock:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from slipway.index.spec import MIN_PER_CENTROID, Spec
 
 LEAST_PER_LIST = 16  # training vectors
+SCALAR = ("SQ8", "SQ6", "SQ4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,20 @@ class Candidate:
         lists = lists_for(vectors, train_vectors)
         factory = self.template.format(lists=lists, half=max(1, lists // 2))
         return Spec(factory, metric, seed, reason)
+
+    @property
+    def is_scan(self) -> bool:
+        """Whether it looks at the code of every vector."""
+        return self.template in SCALAR
+
+    @property
+    def refined_by(self) -> str:
+        """The scan whose codes have the last word on what it finds; empty where there are none of that kind.
+
+        What it scores again is some of what that scan looks at, by the same codes: it cannot find more.
+        """
+        _, _, finer = self.template.partition("Refine(")
+        return finer.rstrip(")") if finer.rstrip(")") in SCALAR else ""
 
 
 def lists_for(vectors: int, train_vectors: int) -> int:
@@ -54,15 +69,15 @@ def _is_trainable(spec: Spec, vectors: int, train_vectors: int) -> bool:
 
 
 def _templates(dimension: int) -> Iterator[str]:
-    yield from ("Flat", "SQ8", "SQ6", "SQ4")
+    yield from ("Flat", *SCALAR)
     yield from ("HNSW16", "HNSW32", "HNSW16,SQ8", "HNSW32,SQ8")
-    yield from (f"IVF{{lists}},{codes}" for codes in ("Flat", "SQ8", "SQ6", "SQ4"))
+    yield from (f"IVF{{lists}},{codes}" for codes in ("Flat", *SCALAR))
     # turned at random, as their codes expect of vectors; with less memory for centroids, where memory is what counts
     yield from (f"RR{dimension},IVF{{half}},RaBitQ{bits}" for bits in (2, 3, 4, 5))
-    yield from (f"IVF{{lists}},RaBitQ,Refine({finer})" for finer in ("SQ8", "SQ6", "SQ4"))
+    yield from (f"IVF{{lists}},RaBitQ,Refine({finer})" for finer in SCALAR)
     for share in (2, 4, 6):
         codes = _dividing(dimension, dimension // share)
-        yield from (f"IVF{{lists}},PQ{codes}x4fs,Refine({finer})" for finer in ("SQfp16", "SQ8", "SQ6", "SQ4"))
+        yield from (f"IVF{{lists}},PQ{codes}x4fs,Refine({finer})" for finer in ("SQfp16", *SCALAR))
     yield from _projected(dimension)
 
 
@@ -72,7 +87,7 @@ def _projected(dimension: int) -> Iterator[str]:
     if half:
         codes = _dividing(half, half // 2)
         coarse = f"PCA{half},IVF{{lists}},PQ{codes}x4fs"
-        yield from (f"{coarse},Refine({finer})" for finer in ("SQfp16", "SQ8", "SQ6", "SQ4"))
+        yield from (f"{coarse},Refine({finer})" for finer in ("SQfp16", *SCALAR))
 
 
 def _dividing(dimension: int, most: int) -> int:

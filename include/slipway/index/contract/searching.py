@@ -10,20 +10,21 @@ from slipway.errors import IndexRefused
 from slipway.index.contract import ceiling
 from slipway.index.contract.candidates import Candidate, candidates
 from slipway.index.contract.queries import Queries, Vectors
-from slipway.index.contract.refusal import refusal
+from slipway.index.contract.refusal import ContractRefused, refusal
 from slipway.index.contract.trial import Sample, Settings, expected_bytes, not_tried, spec_for, try_out
-from slipway.index.contract.tried import TIE, Tried, by_cost, with_front
+from slipway.index.contract.tried import TIE, Tried, breaks, by_cost, with_front
 from slipway.index.tune import MIN_QUERIES
 from slipway.sizes import size
 
 logger = logging.getLogger("slipway.contract")
 
 SAMPLE = 50_000  # vectors that candidates are tried on, at most
-SPARE = 2  # dearer candidates that keep the contract too, in case the cheapest is not confirmed
-BEYOND = 4  # candidates over the memory that are tried to say what would be possible
+SPARE = 1  # dearer candidates that keep the contract too, in case the cheapest is not confirmed
 SECONDS = 1_200  # of trying
 MINUTES = f"{SECONDS / 60:g}"
 LATE = 4  # candidates that are tried after that, where nothing keeps the contract yet
+NEAR = 4  # candidates over the memory that are tried one by one, where nothing keeps the contract
+FINDS = "its codes find {:.3f} at most, even where all of them are looked at"
 
 __all__ = ["Found", "Settings", "check_possible", "search"]
 
@@ -40,10 +41,11 @@ class Found:
 def search(vectors: Vectors, queries: Queries, settings: Settings, sample: int = SAMPLE) -> Found:
     """The candidates that keep the contract for these vectors, (n, dimension) float32, which may be memory-mapped.
 
-    From the least memory to the most, without those whose codes find too little even among few vectors
+    From the least memory to the most, without those whose codes find too little even when all of them are looked at
     (slipway.index.contract.ceiling). When the time is over and nothing keeps the contract yet, those of the rest that
-    take the most memory, which find the most, are tried before it is refused. Raises `IndexRefused` that says which
-    clause cannot be kept, what would be possible, and how many candidates were not tried.
+    take the most memory, which find the most, are tried before it is refused; and of those over the memory, as many as
+    it takes to say how much would do. Raises `ContractRefused` that says which clause cannot be kept, what would be
+    possible, and how many candidates were not tried.
     """
     trials = _Trials(vectors, queries, settings, sample)
     ordered = trials.ordered(trials.all())
@@ -51,13 +53,11 @@ def search(vectors: Vectors, queries: Queries, settings: Settings, sample: int =
         trials.take(candidate)
     trials.take_late()
     trials.take_low()
-    beyond = [one for one in ordered if not trials.fits(one)]
-    for number, candidate in enumerate(beyond):
-        trials.take_beyond(candidate, number)
+    trials.take_beyond([one for one in ordered if not trials.fits(one)])
     tried = with_front(trials.tried)
     order = by_cost([one for one in tried if one.kept])
     if not order:
-        raise IndexRefused(refusal(tried, settings.contract, trials.untried()))
+        raise ContractRefused(refusal(tried, settings.contract, trials.untried()), tried)
     return Found(order, tried, round(trials.seconds, 3))
 
 
@@ -87,7 +87,8 @@ class _Trials:
         is_worth = len(self.sample.vectors) >= ceiling.FEW * ceiling.WORTH
         self.few = Sample.draw(vectors, queries, ceiling.FEW, settings.index) if is_worth else None
         self.settings, self.tried, self.low = settings, list[Tried](), list[tuple[float, Candidate]]()
-        self.rest, self.timed_out, self.unaffordable = list[Candidate](), 0, 0
+        self.rest, self.timed_out, self.unaffordable, self.apart = list[Candidate](), 0, 0, 0
+        self.scans = dict[str, float]()  # recall@10 of a scan of all codes of a kind
         self.total, self.dimension = self.sample.total, vectors.shape[1]
         self.started = settings.clock()
 
@@ -122,18 +123,21 @@ class _Trials:
             self._leave(candidate, f"not tried: it takes more memory than {kept[0].spec}, which keeps every clause")
         elif self.seconds > SECONDS and self.tried:
             self.rest.append(candidate)
-        elif not self._is_low(candidate):
+        elif (most := self._too_little(candidate)) is not None:
+            self.low.append((most, candidate))
+        else:
             self._try(candidate)
 
-    def _is_low(self, candidate: Candidate) -> bool:
-        """Whether its codes cannot find enough; it is kept aside then."""
+    def _too_little(self, candidate: Candidate) -> float | None:
+        """The most that its codes can find, where that is less than is asked: on the sample, or among few vectors."""
+        scanned = self.scans.get(candidate.refined_by)
+        if scanned is not None and scanned < self.settings.contract.recall_at_10:
+            return scanned
         most = ceiling.ceiling(candidate, self.few, self.settings) if self.few else None
-        wanted = ceiling.least(self.settings.contract.recall_at_10, len(self.sample.tuning))
-        if most is None or most >= wanted:
-            return False
-        self.low.append((most, candidate))
+        if most is None or most >= ceiling.least(self.settings.contract.recall_at_10, len(self.sample.tuning)):
+            return None
         logger.info("index contract: %s: among few vectors its codes find %.3f at most", candidate.template, most)
-        return True
+        return most
 
     def take_low(self) -> None:
         """Where nothing keeps the contract, try the best of those that find too little: it tells what is possible."""
@@ -142,7 +146,7 @@ class _Trials:
             if not self.kept and (most, candidate) == best:
                 self._try(candidate)
             else:
-                self._leave(candidate, f"not tried: among {ceiling.FEW:,} vectors its codes find {most:.3f} at most")
+                self._leave(candidate, f"not tried: {FINDS.format(most)}")
 
     def take_late(self) -> None:
         """Of what the time did not suffice for, try those that find the most, until one keeps the contract."""
@@ -159,29 +163,51 @@ class _Trials:
         said = {
             f"the {MINUTES} minutes of trying were over and {self.timed_out} candidates were not tried": self.timed_out,
             f"{self.unaffordable} cannot be built in the memory that there is": self.unaffordable,
+            f"{self.apart} cannot be merged from shards; index.shards.release apart allows them": self.apart,
         }
         return [sentence for sentence, count in said.items() if count]
 
-    def take_beyond(self, candidate: Candidate, number: int) -> None:
-        """Of those over the memory, try some only where nothing keeps the contract."""
-        reached = any(one.measured_on and one.why.startswith("it takes") for one in self.tried)
-        if self.kept or reached or number >= BEYOND or self.seconds > SECONDS:
-            self._leave(candidate, "not tried: it is estimated to take more memory than the contract allows")
-        else:
-            self._try(candidate)
+    def take_beyond(self, several: list[Candidate]) -> None:
+        """Of those over the memory, in the order of it, try as many as it takes to say how much would do.
 
-    def _try(self, candidate: Candidate) -> None:
-        spec = spec_for(candidate, self.total, self.settings.index)
-        if why := self.settings.unaffordable(spec, self.total, self.dimension):
-            self.unaffordable += self.fits(candidate)
+        Where nothing keeps the contract: the nearest `NEAR` one by one, and then the rest by halving, as if whatever
+        takes more memory found more. That is nearly so; and the largest, graphs, are fast.
+        """
+        looked, first, last = set[int](), 0, len(several)
+        while not self.kept and first < last and self.seconds <= SECONDS:
+            number = first if first < NEAR else (first + last) // 2
+            looked.add(number)
+            first, last = (first, number) if self._would_do(several[number]) else (number + 1, last)
+        for number, candidate in enumerate(several):
+            if number not in looked:
+                self._leave(candidate, "not tried: it is estimated to take more memory than the contract allows")
+
+    def _would_do(self, candidate: Candidate) -> bool:
+        """Whether the candidate breaks no other clause than the memory."""
+        if (most := self._too_little(candidate)) is not None:
+            self._leave(candidate, f"not tried: {FINDS.format(most)}")
+            return False
+        return any(set(breaks(one, self.settings.contract)) <= {"memory"} for one in self._try(candidate))
+
+    def _try(self, candidate: Candidate) -> list[Tried]:
+        """What it gave; nothing where it cannot be built here, or is not what shards are to be merged to."""
+        spec, shape = spec_for(candidate, self.total, self.settings.index), (self.total, self.dimension)
+        unaffordable, apart = self.settings.unaffordable(spec, *shape), self.settings.apart(spec, *shape)
+        if why := unaffordable or apart:
+            self.unaffordable += self.fits(candidate) and bool(unaffordable)
+            self.apart += self.fits(candidate) and not unaffordable
             self._leave(candidate, f"not tried: {why}")
-            return
-        for one in try_out(candidate, self.sample, self.settings):
+            return []
+        made = try_out(candidate, self.sample, self.settings)
+        if candidate.is_scan:
+            self.scans[candidate.template] = made[0].recall_at_10 or 0.0
+        for one in made:
             self.tried.append(one)
             logger.info(
                 "index contract: %s: recall@10 %.3f, p95 %.3g ms, %s, built in %.3g s: %s",
                 *(one.spec, one.recall_at_10, one.p95_ms, size(one.memory_bytes), one.build_seconds, one.why),
             )
+        return made
 
     def _leave(self, candidate: Candidate, why: str) -> None:
         self.tried.append(not_tried(candidate, self.total, self.dimension, self.settings, why))

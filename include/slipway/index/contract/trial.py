@@ -25,8 +25,8 @@ P95 = Callable[[Callable[[Vectors], object], Vectors], float]
 """Milliseconds: the 95th percentile of single searches on one thread with these queries."""
 
 
-def always_affordable(spec: Spec, vectors: int, dimension: int) -> str:
-    """Where no memory for building is set: any index can be built."""
+def never(spec: Spec, vectors: int, dimension: int) -> str:
+    """Where nothing speaks against an index."""
     return ""
 
 
@@ -35,13 +35,15 @@ class Settings:
     """What a search for an index is done with: the contract within the index settings, and how time is measured.
 
     `unaffordable` says why an index of a spec for so many vectors of a dimension cannot be built here; empty: it can.
+    `apart` says why, built in shards, it could not be merged, where it is to be; empty: it could.
     """
 
     index: Index
     contract: Contract
     p95: P95
     clock: Callable[[], float] = time.perf_counter
-    unaffordable: Callable[[Spec, int, int], str] = always_affordable
+    unaffordable: Callable[[Spec, int, int], str] = never
+    apart: Callable[[Spec, int, int], str] = never
 
 
 @dataclass(frozen=True, slots=True)

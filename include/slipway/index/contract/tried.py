@@ -85,6 +85,11 @@ def with_front(tried: Sequence[Tried]) -> list[Tried]:
     ]
 
 
+def fronted(tried: Sequence[Tried]) -> list[dict[str, Any]]:
+    """As it stands in the facts of a choice, from cheap to dear."""
+    return [one.as_json() for one in sorted(tried, key=lambda one: (one.memory_bytes, one.spec))]
+
+
 def _goods(one: Tried) -> tuple[float, float, float]:
     assert one.recall_at_10 is not None
     assert one.p95_ms is not None

@@ -44,7 +44,7 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture(autouse=True)
 def encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
-    monkeypatch.setattr(evaluate_stage, "latency", lambda *_: {"p50_ms": 1.0, "p95_ms": 1.0, "p99_ms": 1.0})
+    monkeypatch.setattr(evaluate_stage, "undisturbed", lambda *_: {"p50_ms": 1.0, "p95_ms": 1.0, "p99_ms": 1.0})
     monkeypatch.setattr(subject, "p95", lambda search, queries: 1.0)
     fake = use_fake_encoder(run, monkeypatch)
     monkeypatch.setattr(subject, "load_encoder", lambda *_, **__: fake)
@@ -309,6 +309,7 @@ def test_what_cannot_be_built_is_followed_by_the_next(run: Run, monkeypatch: pyt
 
 
 def test_what_passes_the_memory_for_building_is_not_tried(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "SPARE", 9)  # or none so large is looked at
     tight = changed(run, index={"contract": CONTRACT, "build_memory": "13KiB"})
     candidate = index(tight, embedded(tight, TEXTS))
     left = [one["why"] for one in candidate.facts[FACT]["front"] if "would take about" in one["why"]]
@@ -325,6 +326,30 @@ def test_shards_that_could_not_be_merged_are_not_tried(run: Run) -> None:
     why = about.settings.unaffordable(Spec("IVF4,Flat", "l2", 1, ""), 5_000, 8)
     assert why.startswith("merging the shards of IVF4,Flat with 5,000 vectors would take about ")
     assert about.settings.unaffordable(Spec("IVF4,Flat", "l2", 1, ""), 320, 8) == ""
+
+
+def test_shards_lead_to_what_can_be_merged_unless_they_are_to_be_served_apart(
+    run: Run, searches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = [Candidate("SQ8"), Candidate("IVF{lists},SQ8"), Candidate("IVF{lists},Flat")]
+    monkeypatch.setattr(searching, "candidates", lambda *_: tried)
+    whole = index(run, embedded(run, TEXTS))
+    assert whole.facts["spec"]["factory"] == "SQ8"
+    go_live(run, whole)
+    shared = changed(run, index={"contract": CONTRACT, "update": PATIENT, "shards": {"vectors": 200}})
+    chunks = embedded(shared, [*TEXTS, "one more"])
+    merged = index(shared, chunks)
+    assert merged.facts["spec"]["factory"].startswith("IVF")
+    assert merged.facts[FACT]["why"] == "SQ8 cannot be merged from shards: FAISS merges inverted files only"
+    assert len(searches) == 2
+    apart = {"vectors": 200, "release": "apart"}
+    served = changed(run, index={"contract": CONTRACT, "update": PATIENT, "shards": apart})
+    assert (
+        subject.Subject(served, chunks, "", np.empty((0, 8), np.float32), None).settings.apart(
+            Spec("SQ8", "l2", 1, ""), 5_000, 8
+        )
+        == ""
+    )
 
 
 def test_one_disturbed_timing_builds_nothing_again(

@@ -65,6 +65,15 @@ def test_what_is_chosen_is_shown(folder: Path) -> None:
     assert "Flat" in done.output
 
 
+def test_a_refusal_shows_what_was_tried(folder: Path) -> None:
+    done = chosen(folder, "--contract", "{recall_at_10: 0.9, p95_ms: 0.1}")
+    assert done.exit_code == 1
+    assert "recall@10 1.000" in done.stdout
+    assert "Possible: p95_ms of" in done.stderr
+    done = chosen(folder, "--contract", "{recall_at_10: 0.9, p95_ms: 0.1}", "--json")
+    assert {one["spec"] for one in json.loads(done.stdout)["front"]} == {"Flat", "IVF4,Flat"}
+
+
 @pytest.mark.parametrize(
     ("contract", "says"),
     [

@@ -3,12 +3,26 @@ from tests.support.contracts import a_contract
 
 
 def test_what_was_tried_is_a_table_with_what_was_confirmed() -> None:
-    asked, confirmed, *rows = fronts.lines(a_contract())
+    asked, confirmed, *rows, left, legend = fronts.lines(a_contract())
     assert asked.split(maxsplit=1) == ["contract", "recall_at_10 0.95, p95_ms 10, memory 2.0 MiB"]
     assert confirmed.endswith("by 40 held-out queries (golden queries): recall@10 0.958, p95 0.6 ms, 1.0 MiB")
-    assert [row.split()[1] for row in rows] == ["*", "*", ">", "IVF16,Flat", "1"]
+    assert [row.split()[1] for row in rows] == ["*", "*", ">", "IVF16,Flat"]
     assert rows[0].endswith("recall@10 is 0.910")
-    assert rows[-1].endswith("1 more were not tried")
+    assert left.endswith("  1 not tried: it is estimated to take more memory than the contract allows")
+    assert "* on the Pareto front" in legend
+
+
+def test_what_was_left_out_for_the_same_reason_is_counted() -> None:
+    left = {"measured_on": 0, "why": "not tried: 20 minutes of trying were over"}
+    (row,) = fronts.table([left, left])
+    assert row.endswith("2 not tried: 20 minutes of trying were over")
+
+
+def test_a_night_that_took_the_choice_over_says_so_and_shows_no_old_table() -> None:
+    warm = {**a_contract(), "how": "as last night", "reason": "as last night (release r1), for the contract recall"}
+    *_, last = fronts.lines(warm)
+    assert last.endswith("nothing was tried: as last night (release r1), for the contract recall")
+    assert len(fronts.lines(warm)) == 3
 
 
 def test_without_a_contract_nothing_is_said() -> None:

@@ -23,6 +23,13 @@ def one(metric: str, gate: Gate, value: float | None, live: float | None = None)
         ("recall_at_10", Gate(min=0.95), 0.94996, False, "recall_at_10 0.94996: under the minimum 0.95"),
         ("p95_ms", Gate(max=20), 20.0, True, "p95_ms 20: at most the maximum 20"),
         ("p95_ms", Gate(max=20), 20.0001, False, "p95_ms 20.0001: over the maximum 20"),
+        (
+            "memory_bytes",
+            Gate(max=2**20),
+            2**20 + 9.0,
+            False,
+            "memory_bytes 1.0 MiB (1,048,585 bytes): over the maximum 1.0 MiB (1,048,576 bytes)",
+        ),
         ("documents", Gate(min=5000), 4999.0, False, "documents 4,999: under the minimum 5,000"),
         (
             "documents",

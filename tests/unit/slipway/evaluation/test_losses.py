@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,6 +57,11 @@ def test_a_certain_loss_fails_and_says_how_large_it_is() -> None:
     assert found.kind == "relevance"
     assert found.reason.startswith("ndcg_at_10 0.425: −0.075 against the live 0.5 (90 % interval −0.0")
     assert found.reason.endswith(", 100 queries), allowed is a loss of 0.02: worse")
+
+
+def test_queries_that_neither_side_can_answer_are_said_to_be_left_out() -> None:
+    found = judged(replace(against(LOSS), dropped=27))
+    assert ", 100 queries) without 27 queries whose judged documents are all gone, allowed is a" in found.reason
 
 
 def test_what_cannot_be_told_is_undecided_and_says_what_to_do() -> None:

@@ -35,7 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     def load(described: Any, *_: object, **__: object) -> FakeEncoder:
         return FakeEncoder(find_model(described))
 
-    monkeypatch.setattr(evaluate_module, "latency", lambda search, queries: {"p50_ms": 1.0, "p95_ms": 2.0})
+    monkeypatch.setattr(evaluate_module, "undisturbed", lambda search, queries: {"p50_ms": 1.0, "p95_ms": 2.0})
     monkeypatch.setattr(evaluate_module, "load_encoder", load)
     monkeypatch.setattr(module, "load_encoder", load)
     return a_run(MemoryStore(), tmp_path, judging=JUDGING)

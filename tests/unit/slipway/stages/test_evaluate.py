@@ -28,7 +28,7 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture(autouse=True)
 def encoder(run: Run, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
-    monkeypatch.setattr(module, "latency", lambda search, queries: {"p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0})
+    monkeypatch.setattr(module, "undisturbed", lambda search, queries: {"p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0})
     return use_fake_encoder(run, monkeypatch)
 
 
@@ -246,7 +246,7 @@ def test_a_slow_moment_is_measured_anew_by_the_next_run(
     candidate = index(run, embedded(run))
     run = changed(run, gates={"p95_ms": {"max": 1.0}})  # 2.0 is measured
     slow = evaluate(run, candidate)
-    monkeypatch.setattr(module, "latency", lambda search, queries: {"p50_ms": 0.1, "p95_ms": 0.2, "p99_ms": 0.3})
+    monkeypatch.setattr(module, "undisturbed", lambda search, queries: {"p50_ms": 0.1, "p95_ms": 0.2, "p99_ms": 0.3})
     again = evaluate(run, candidate)
     assert slow.facts["metrics"]["p95_ms"] == 2.0
     assert again.facts["metrics"]["p95_ms"] == 0.2

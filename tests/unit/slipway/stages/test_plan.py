@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from slipway import estimate, planned, vectors
 from slipway.config.collection import Embed
+from slipway.config.encoder import Service
 from slipway.encoders import find_model
 from slipway.errors import BudgetExceeded, InputError
 from slipway.layout import shard_name, vector_part
@@ -323,6 +324,15 @@ def test_much_is_measured_on_a_sample_after_a_warm_up(tmp_path: Path, monkeypatc
         assert made["measured"] == "measured on 64 of the chunks, on cpu by fake"
         samples.append(encoder.texts)
     assert samples[0] == samples[1]
+
+
+def test_a_service_is_measured_with_all_its_requests_and_by_little_of_what_is_planned() -> None:
+    service = Service(url="http://tei:8080/v1", model="m", requests=4)
+    more = {
+        planned: estimate.probe_chunks(service, planned) - estimate.WARM_UP_CHUNKS for planned in (100, 3_000, 10**6)
+    }
+    assert more == {100: 64, 3_000: 150, 10**6: 256}
+    assert estimate.probe_chunks(None, 10**6) == estimate.WARM_UP_CHUNKS + estimate.PROBE_CHUNKS
 
 
 def test_a_retry_measures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

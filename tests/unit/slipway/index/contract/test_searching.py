@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from slipway.errors import IndexRefused
-from slipway.index.contract import Found, ceiling, check_possible, search
+from slipway.index.contract import ContractRefused, Found, ceiling, check_possible, search
 from slipway.index.contract.candidates import Candidate
 from slipway.index.contract.searching import SPARE
 from slipway.index.contract.trial import expected_bytes
@@ -92,6 +92,39 @@ def test_too_little_memory_is_refused_with_what_would_do() -> None:
     assert "recall_at_10 of 0.9" in said  # within the memory
     assert "within the other clauses (" in said
     assert "KiB with the other clauses kept (SQ6," in said
+
+
+def test_a_refusal_says_which_memory_would_do_however_far_off() -> None:
+    with pytest.raises(ContractRefused, match=r"; or memory of .* KiB with the other clauses kept \(") as refused:
+        search(VECTORS, QUERIES, settings(memory="40KiB", recall_at_10=0.999))
+    over = [one for one in refused.value.tried if one.measured_on and one.memory_bytes > 40 * 1024]
+    assert any((one.recall_at_10 or 0) >= 0.999 for one in over)
+    assert len(over) <= 4 + 5  # the nearest four, and the rest halved
+    assert [one.spec for one in refused.value.tried].count("Flat") == 1
+
+
+def test_what_scores_again_finds_no_more_than_a_scan_of_the_same_codes() -> None:
+    found = search(VECTORS, QUERIES, settings(recall_at_10=0.99))
+    scan = next(one for one in found.tried if one.spec == "SQ4")
+    assert scan.recall_at_10 is not None
+    assert scan.recall_at_10 < 0.99
+    refined = [one for one in found.tried if one.spec.endswith("Refine(SQ4)")]
+    assert refined
+    assert {one.measured_on for one in refined} == {0}
+    assert {one.why for one in refined} == {
+        f"not tried: its codes find {scan.recall_at_10:.3f} at most, even where all of them are looked at"
+    }
+
+
+def test_what_cannot_be_merged_is_left_out_where_shards_are_to_be_merged() -> None:
+    def apart(spec, vectors, dimension):  # type: ignore[no-untyped-def]
+        return "" if spec.lists else "FAISS merges inverted files only"
+
+    found = search(VECTORS, QUERIES, replace(settings(), apart=apart))
+    assert all("IVF" in one.spec for one in found.order)
+    assert "not tried: FAISS merges inverted files only" in [one.why for one in found.tried]
+    with pytest.raises(IndexRefused, match=r"cannot be merged from shards; index\.shards\.release apart allows them"):
+        search(VECTORS, QUERIES, replace(settings(recall_at_10=1, memory="600KiB"), apart=lambda *_: "no"))
 
 
 def test_a_latency_that_nothing_has_is_refused_with_the_nearest() -> None:
