@@ -5,8 +5,9 @@
 
 Both run all stages, from a table in SQLite to a release, each into an empty store of its own, with the same settings
 and so the same shards. The documents are Open English WordNet's, as in benchmarks/night.py. Airflow is its standalone
-mode with the demo's settings (LocalExecutor), with a database and ports of its own; it is brought up for the DAG's
-run and ended before the next other one, so that it takes nothing from that. A short run before all of them fills what
+mode with the demo's settings (LocalExecutor), its DAG files read every five minutes as docs/runbook.md advises, with a
+database and ports of its own; it is brought up for the DAG's run and ended before the next other one, so that it takes
+nothing from that. A short run before all of them fills what
 the machine and the encoder keep, and counts nowhere. With several rounds the order changes from round to round.
 
 `dag_seconds` is the DAG run from its start to its end as Airflow tells, the time in queues included, the start of

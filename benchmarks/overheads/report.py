@@ -20,9 +20,10 @@ _HEAD = """# What orchestration costs
     make bench-overhead                    # DATA=/folder of the entries where that is not ../shared/data/oewn
     python benchmarks/overhead.py --quick  # a test: few documents and a static encoder
 
-The nightly DAG through Airflow's scheduler (standalone mode, the demo's settings) against `slipway run`: the same
-documents, settings and shards, each into an empty store. `dag_seconds` is the DAG run from its start to its end as
-Airflow tells, with all time in queues; `bare_seconds` is the process of `slipway run` from start to exit, with imports.
+The nightly DAG through Airflow's scheduler (standalone mode, the demo's settings, DAG files read every five minutes as
+the runbook advises) against `slipway run`: the same documents, settings and shards, each into an empty store.
+`dag_seconds` is the DAG run from its start to its end as Airflow tells, with all time in queues; `bare_seconds` is the
+process of `slipway run` from start to exit, with imports.
 """
 
 

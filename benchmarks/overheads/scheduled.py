@@ -65,6 +65,7 @@ def _airflow(project: Project, code: Path) -> Iterator[AirflowApi]:
         CONNECTION: os.environ[CONNECTION],
         "SLIPWAY_COLLECTIONS": str(project.collections),
         "SLIPWAY_STORE": project.root,
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",  # as docs/runbook.md advises for production
         "PYTHONPATH": os.pathsep.join(filter(None, (str(code / "include"), os.environ.get("PYTHONPATH", "")))),
     }
     standalone = Standalone(home)
