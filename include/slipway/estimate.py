@@ -22,8 +22,8 @@ from slipway.throughput import Throughput, told
 NEWEST_PARTS = 16
 PART_TOKENS = 2_000  # in less than that, what a call costs beside its tokens shows
 PROBE_ABOVE = 50_000  # tokens; less is embedded in about the time that loading the model and measuring would take
-PROBE_CHUNKS = 64  # for each request that is on the way at once, where a service embeds
-PROBE_SHARE = 20  # as many times more must be planned than a service is asked to embed for nothing but the speed
+PROBE_CHUNKS = 64  # at least
+PROBE_SHARE = 20  # of the planned chunks one is embedded for nothing but the speed, where a service takes many at once
 WARM_UP_CHUNKS = 8
 SERVICE = "service"  # the backend of vectors that were computed elsewhere
 ROW_BYTES = 40  # of a vector's hash, beside its numbers
@@ -70,9 +70,9 @@ def _tells(took: Throughput, device: str, backend: str, by_service: bool) -> boo
 
 
 def probe_chunks(service: Service | None, planned: int) -> int:
-    """How many of so many planned chunks to measure the speed on: enough for all requests of a service to be used."""
-    requests = service.requests if service else 1
-    return WARM_UP_CHUNKS + max(PROBE_CHUNKS, min(PROBE_CHUNKS * requests, planned // PROBE_SHARE))
+    """How many of so many planned chunks to measure the speed on: of a service, what all its requests take at once."""
+    at_once = service.texts * service.requests if service else 0
+    return WARM_UP_CHUNKS + max(PROBE_CHUNKS, min(at_once, planned // PROBE_SHARE))
 
 
 def probed(run: Run, sample: Sequence[tuple[str, int]]) -> Speed:

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway import layout
+from slipway.building.deciding import in_shards
 from slipway.choosing.subject import Subject
 from slipway.evaluation.demands import of_contract
 from slipway.evaluation.gates import judge
+from slipway.index import artifact
 from slipway.index.contract import Found, Tried, check_possible, fronted, search
 from slipway.index.spec import Spec
 from slipway.manifest import MANIFEST, Draft, Manifest, find, fingerprint, load
 from slipway.sizes import size
 
-VERSION = 1
+VERSION = 2
 FACT = "contract"  # of a candidate, a release and a choice
 GROWTH = 1.5  # since the last whole search, from which on another is made
 LAST_NIGHT, TRIED = "as last night", "tried"
@@ -61,10 +63,10 @@ def choose(subject: Subject, *, anew: bool = False) -> Choice:
     """The index for the subject's vectors, sealed at layout.choice: found there by a retry, which tries nothing again.
 
     Last night's choice is taken over where the contract and the settings are the same, the vectors have not grown by
-    half since it was tried for, and no clause refused what was chosen since; `anew` forbids that. Facts: the
-    `contract`, the `specs` in the order to take them, the `front`, `how` it came about and why, `vectors` (how many the
-    search was for), `queries`, `seconds`. Raises `IndexRefused` that says which clause cannot be kept and what would be
-    possible.
+    half since it was tried for, no clause refused what was chosen since, and it is not served in shards where shards
+    are to be merged; `anew` forbids that. Facts: the `contract`, the `specs` in the order to take them, the `front`,
+    `how` it came about and why, `vectors` (how many the search was for), `queries`, `seconds`. Raises `IndexRefused`
+    that says which clause cannot be kept and what would be possible.
     """
     print_of = _fingerprint(subject, anew)
     place = layout.choice(print_of)
@@ -82,7 +84,9 @@ def _fingerprint(subject: Subject, anew: bool) -> str:
     golden = subject.golden
     live = subject.live.fingerprint if subject.live else None
     of_vectors = (subject.chunks.fingerprint, subject.encoder, _shaping(subject))
-    return fingerprint("choice", VERSION, *of_vectors, golden.sha256 if golden else None, live, anew)
+    run = subject.run
+    is_merged = in_shards(run, len(subject.vectors)) and run.collection.index.shards.release == "merged"
+    return fingerprint("choice", VERSION, *of_vectors, golden.sha256 if golden else None, live, anew, is_merged)
 
 
 def _shaping(subject: Subject) -> dict[str, Any]:
@@ -114,8 +118,9 @@ def _last_night(subject: Subject) -> tuple[Manifest | None, str]:
     if not held["vectors"] / GROWTH < count < held["vectors"] * GROWTH:
         return None, f"there are {count:,} vectors, the last search was for {held['vectors']:,}"
     spec = Spec(**live.facts["spec"])
-    if why := subject.settings.apart(spec, *subject.vectors.shape):
-        return None, f"{spec.factory} cannot be merged from shards: {why}"
+    is_apart = artifact.SHARDS in {sealed.name for sealed in live.objects}
+    if is_apart and (why := subject.settings.apart(spec, *subject.vectors.shape)):
+        return None, f"{spec.factory} is served in shards, which cannot be merged: {why}"
     if refused := _refused_since(subject, live):
         return None, f"what was chosen since for the same contract did not keep it: {refused}"
     return live, ""

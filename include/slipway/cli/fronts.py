@@ -10,7 +10,7 @@ from slipway.config.index import Contract
 from slipway.report import fronts
 from slipway.sizes import size
 
-LEGEND = "> chosen, * on the Pareto front: no other is at least as good in recall, p95 and memory"
+FRONT = "* on the Pareto front: no other is at least as good in recall, p95 and memory"
 LABEL = f"  {'contract':<11} "
 
 
@@ -31,10 +31,16 @@ def lines(contract: Mapping[str, Any] | None) -> list[str]:
 def table(tried: Sequence[Mapping[str, Any]], chosen: str = "") -> list[str]:
     """A line for each index that was tried, and how many were not, by reason."""
     measured = [one for one in tried if one["measured_on"]]
-    left = Counter(one["why"].removeprefix("not tried: ") for one in tried if not one["measured_on"])
-    legend = [LEGEND] if measured else []
+    left = Counter(_kind(one["why"]) for one in tried if not one["measured_on"])
+    marks = ["> chosen"] if chosen else []
+    legend = [", ".join([*marks, FRONT])] if measured else []
     reasons = [f"  {count} not tried: {why}" for why, count in left.most_common()]
     return [f"{LABEL}{row}" for row in [*(_row(one, chosen) for one in measured), *reasons, *legend]]
+
+
+def _kind(why: str) -> str:
+    """Why an index was not tried, without what is said of it alone."""
+    return why.removeprefix("not tried: ").partition(": ")[0]
 
 
 def _row(one: Mapping[str, Any], chosen: str) -> str:

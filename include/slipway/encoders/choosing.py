@@ -29,6 +29,7 @@ logger = logging.getLogger("slipway")
 _choices: WeakKeyDictionary[TextEncoder, Choice] = WeakKeyDictionary()
 
 _ROUNDS = 2
+_PATIENCE = 60  # seconds after which no further round is begun: a large model's differ little
 _TIE = 1.1  # times as long: two rounds tell no less apart, and of equals the first has less to load
 _TEXTS = 86  # for each core: two batches of OpenVINO, which computes one on a core where torch shares one out to all
 
@@ -210,7 +211,10 @@ def _fastest(model: Model, built: dict[Candidate, Chosen], others: dict[str, str
     texts = _timed(_TEXTS * remembered.cores())
     tokens = sum(len(one) for one in model.tokenizer().encode_batch(texts))
     seconds = dict.fromkeys(built, float("inf"))
-    for _ in range(_ROUNDS):
+    started = time.perf_counter()
+    for number in range(_ROUNDS):
+        if number and time.perf_counter() - started > _PATIENCE:
+            break
         for candidate, chosen in built.items():
             began = time.perf_counter()
             chosen.encoder.encode_documents(texts)

@@ -143,9 +143,14 @@ def machine() -> dict[str, object]:
     }
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(limits: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores that this process may use, by its affinity and by the time that its container is given (`limits`)."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        microseconds, period = limits.read_text().split()
+        return max(1, min(here, round(int(microseconds) / int(period))))
+    except (OSError, ValueError):  # no such container, or "max": no limit
+        return here
 
 
 def cards() -> list[str]:

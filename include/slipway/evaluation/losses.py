@@ -138,7 +138,7 @@ class Against:
         judging = self._of(metric)
         outcome = judging._outcome(found, margin, floor, self.alpha)
         says = judging._says(outcome, found, margin, floor, self.alpha)
-        left_out = f" without {self.dropped:,} queries whose judged documents are all gone" if self.dropped else ""
+        left_out = f" without {self.dropped:,} of the queries, whose judged documents are gone" if self.dropped else ""
         return outcome, f"{self._told(found, self.alpha)}{left_out}, {_allowed(margin)}: {says}"
 
     def judge_slices(self, metric: str, margin: float) -> tuple[Outcome, str]:

@@ -27,20 +27,6 @@ class Candidate:
         factory = self.template.format(lists=lists, half=max(1, lists // 2))
         return Spec(factory, metric, seed, reason)
 
-    @property
-    def is_scan(self) -> bool:
-        """Whether it looks at the code of every vector."""
-        return self.template in SCALAR
-
-    @property
-    def refined_by(self) -> str:
-        """The scan whose codes have the last word on what it finds; empty where there are none of that kind.
-
-        What it scores again is some of what that scan looks at, by the same codes: it cannot find more.
-        """
-        _, _, finer = self.template.partition("Refine(")
-        return finer.rstrip(")") if finer.rstrip(")") in SCALAR else ""
-
 
 def lists_for(vectors: int, train_vectors: int) -> int:
     """The power of two nearest to 4 √n, and less where too few vectors would fall on a list, or be trained on for it.

@@ -31,7 +31,9 @@ def refusal(tried: Sequence[Tried], contract: Contract, untried: Sequence[str] =
     if not measured:
         smallest = min(tried, key=lambda one: one.memory_bytes, default=None)
         least = f": the smallest, {smallest.spec}, takes about {size(smallest.memory_bytes)}" if smallest else ""
-        return f"{begins}{least}; give up some of it in index.contract"
+        return (
+            f"{begins}{least}; {'mend what left them out, or ' if untried else ''}give up some of it in index.contract"
+        )
     possible = list(_possible(measured, contract)) or [_nearest(measured, contract)]
     return f"{begins}. Possible: {'; or '.join(possible)}. Change index.contract to what is possible"
 

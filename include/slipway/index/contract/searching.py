@@ -24,7 +24,6 @@ SECONDS = 1_200  # of trying
 MINUTES = f"{SECONDS / 60:g}"
 LATE = 4  # candidates that are tried after that, where nothing keeps the contract yet
 NEAR = 4  # candidates over the memory that are tried one by one, where nothing keeps the contract
-FINDS = "its codes find {:.3f} at most, even where all of them are looked at"
 
 __all__ = ["Found", "Settings", "check_possible", "search"]
 
@@ -41,14 +40,14 @@ class Found:
 def search(vectors: Vectors, queries: Queries, settings: Settings, sample: int = SAMPLE) -> Found:
     """The candidates that keep the contract for these vectors, (n, dimension) float32, which may be memory-mapped.
 
-    From the least memory to the most, without those whose codes find too little even when all of them are looked at
+    From the least memory to the most, without those whose codes find too little even among few vectors
     (slipway.index.contract.ceiling). When the time is over and nothing keeps the contract yet, those of the rest that
     take the most memory, which find the most, are tried before it is refused; and of those over the memory, as many as
     it takes to say how much would do. Raises `ContractRefused` that says which clause cannot be kept, what would be
     possible, and how many candidates were not tried.
     """
     trials = _Trials(vectors, queries, settings, sample)
-    ordered = trials.ordered(trials.all())
+    ordered = [one for one in trials.ordered(trials.all()) if trials.is_possible(one)]
     for candidate in [one for one in ordered if trials.fits(one)]:
         trials.take(candidate)
     trials.take_late()
@@ -88,7 +87,6 @@ class _Trials:
         self.few = Sample.draw(vectors, queries, ceiling.FEW, settings.index) if is_worth else None
         self.settings, self.tried, self.low = settings, list[Tried](), list[tuple[float, Candidate]]()
         self.rest, self.timed_out, self.unaffordable, self.apart = list[Candidate](), 0, 0, 0
-        self.scans = dict[str, float]()  # recall@10 of a scan of all codes of a kind
         self.total, self.dimension = self.sample.total, vectors.shape[1]
         self.started = settings.clock()
 
@@ -116,6 +114,22 @@ class _Trials:
         limit = self.settings.contract.memory
         return limit is None or self.size(candidate) <= limit
 
+    def is_possible(self, candidate: Candidate) -> bool:
+        """Whether all vectors can be made such an index here; what cannot is left out.
+
+        Exact search of so few vectors that nothing else can be measured is possible in whatever shards.
+        """
+        spec, shape = spec_for(candidate, self.total, self.settings.index), (self.total, self.dimension)
+        if why := self.settings.unaffordable(spec, *shape):
+            self.unaffordable += self.fits(candidate)
+            self._leave(candidate, f"not tried: it cannot be built in the memory that there is: {why}")
+            return False
+        if len(self.sample.tuning) >= MIN_QUERIES and (why := self.settings.apart(spec, *shape)):
+            self.apart += self.fits(candidate)
+            self._leave(candidate, f"not tried: it cannot be merged from shards: {why}")
+            return False
+        return True
+
     def take(self, candidate: Candidate) -> None:
         """Try it, unless it could only be dearer than what keeps the contract already."""
         kept = by_cost(self.kept)
@@ -129,10 +143,7 @@ class _Trials:
             self._try(candidate)
 
     def _too_little(self, candidate: Candidate) -> float | None:
-        """The most that its codes can find, where that is less than is asked: on the sample, or among few vectors."""
-        scanned = self.scans.get(candidate.refined_by)
-        if scanned is not None and scanned < self.settings.contract.recall_at_10:
-            return scanned
+        """The most that its codes can find, where that is less than is asked."""
         most = ceiling.ceiling(candidate, self.few, self.settings) if self.few else None
         if most is None or most >= ceiling.least(self.settings.contract.recall_at_10, len(self.sample.tuning)):
             return None
@@ -146,7 +157,7 @@ class _Trials:
             if not self.kept and (most, candidate) == best:
                 self._try(candidate)
             else:
-                self._leave(candidate, f"not tried: {FINDS.format(most)}")
+                self._leave(candidate, _few(most))
 
     def take_late(self) -> None:
         """Of what the time did not suffice for, try those that find the most, until one keeps the contract."""
@@ -171,7 +182,8 @@ class _Trials:
         """Of those over the memory, in the order of it, try as many as it takes to say how much would do.
 
         Where nothing keeps the contract: the nearest `NEAR` one by one, and then the rest by halving, as if whatever
-        takes more memory found more. That is nearly so; and the largest, graphs, are fast.
+        takes more memory were better. That is nearly so of recall, and the largest, graphs, are fast; what is found
+        would do, and some that takes less might.
         """
         looked, first, last = set[int](), 0, len(several)
         while not self.kept and first < last and self.seconds <= SECONDS:
@@ -185,22 +197,13 @@ class _Trials:
     def _would_do(self, candidate: Candidate) -> bool:
         """Whether the candidate breaks no other clause than the memory."""
         if (most := self._too_little(candidate)) is not None:
-            self._leave(candidate, f"not tried: {FINDS.format(most)}")
+            self._leave(candidate, _few(most))
             return False
         return any(set(breaks(one, self.settings.contract)) <= {"memory"} for one in self._try(candidate))
 
     def _try(self, candidate: Candidate) -> list[Tried]:
-        """What it gave; nothing where it cannot be built here, or is not what shards are to be merged to."""
-        spec, shape = spec_for(candidate, self.total, self.settings.index), (self.total, self.dimension)
-        unaffordable, apart = self.settings.unaffordable(spec, *shape), self.settings.apart(spec, *shape)
-        if why := unaffordable or apart:
-            self.unaffordable += self.fits(candidate) and bool(unaffordable)
-            self.apart += self.fits(candidate) and not unaffordable
-            self._leave(candidate, f"not tried: {why}")
-            return []
+        """What it gave."""
         made = try_out(candidate, self.sample, self.settings)
-        if candidate.is_scan:
-            self.scans[candidate.template] = made[0].recall_at_10 or 0.0
         for one in made:
             self.tried.append(one)
             logger.info(
@@ -211,3 +214,7 @@ class _Trials:
 
     def _leave(self, candidate: Candidate, why: str) -> None:
         self.tried.append(not_tried(candidate, self.total, self.dimension, self.settings, why))
+
+
+def _few(most: float) -> str:
+    return f"not tried: its codes find too little: {most:.3f} at most, among {ceiling.FEW:,} vectors"

@@ -309,12 +309,11 @@ def test_what_cannot_be_built_is_followed_by_the_next(run: Run, monkeypatch: pyt
 
 
 def test_what_passes_the_memory_for_building_is_not_tried(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "SPARE", 9)  # or none so large is looked at
     tight = changed(run, index={"contract": CONTRACT, "build_memory": "13KiB"})
     candidate = index(tight, embedded(tight, TEXTS))
     left = [one["why"] for one in candidate.facts[FACT]["front"] if "would take about" in one["why"]]
     assert left
-    assert all(why.startswith("not tried: building ") for why in left)
+    assert all(why.startswith("not tried: it cannot be built in the memory that there is: building ") for why in left)
 
 
 def test_shards_that_could_not_be_merged_are_not_tried(run: Run) -> None:
@@ -333,23 +332,29 @@ def test_shards_lead_to_what_can_be_merged_unless_they_are_to_be_served_apart(
 ) -> None:
     tried = [Candidate("SQ8"), Candidate("IVF{lists},SQ8"), Candidate("IVF{lists},Flat")]
     monkeypatch.setattr(searching, "candidates", lambda *_: tried)
-    whole = index(run, embedded(run, TEXTS))
-    assert whole.facts["spec"]["factory"] == "SQ8"
-    go_live(run, whole)
-    shared = changed(run, index={"contract": CONTRACT, "update": PATIENT, "shards": {"vectors": 200}})
-    chunks = embedded(shared, [*TEXTS, "one more"])
-    merged = index(shared, chunks)
+    shards = {"contract": CONTRACT, "update": PATIENT, "shards": {"vectors": 200}}
+    apart = changed(run, index={**shards, "shards": {"vectors": 200, "release": "apart"}})
+    served = index(apart, embedded(apart, TEXTS))
+    assert (served.facts["spec"]["factory"], searches) == ("SQ8", [320])
+    go_live(run, served)
+    merging = changed(run, index=shards)
+    merged = index(merging, embedded(merging, [*TEXTS, "one more"]))
     assert merged.facts["spec"]["factory"].startswith("IVF")
-    assert merged.facts[FACT]["why"] == "SQ8 cannot be merged from shards: FAISS merges inverted files only"
-    assert len(searches) == 2
-    apart = {"vectors": 200, "release": "apart"}
-    served = changed(run, index={"contract": CONTRACT, "update": PATIENT, "shards": apart})
-    assert (
-        subject.Subject(served, chunks, "", np.empty((0, 8), np.float32), None).settings.apart(
-            Spec("SQ8", "l2", 1, ""), 5_000, 8
-        )
-        == ""
+    assert merged.facts[FACT]["why"] == (
+        "SQ8 is served in shards, which cannot be merged: FAISS merges inverted files only"
     )
+    assert searches == [320, 321]
+
+
+def test_a_retry_with_shards_does_not_take_what_was_sealed_without_them(
+    run: Run, searches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "candidates", lambda *_: [Candidate("SQ8"), Candidate("IVF{lists},SQ8")])
+    chunks = embedded(run, TEXTS)
+    assert index(run, chunks).facts["spec"]["factory"] == "SQ8"
+    shared = changed(run, index={"contract": CONTRACT, "update": PATIENT, "shards": {"vectors": 200}})
+    assert index(shared, chunks).facts["spec"]["factory"].startswith("IVF")
+    assert searches == [320, 320]
 
 
 def test_one_disturbed_timing_builds_nothing_again(

@@ -137,6 +137,49 @@ def test_of_those_that_are_about_as_fast_the_first_is_taken(monkeypatch: pytest.
     assert chosen().backend == "openvino"
 
 
+@pytest.mark.parametrize(("seconds", "rounds"), [(1.0, 2), (100.0, 1)])
+def test_backends_are_timed_on_two_batches_a_core_and_large_models_once(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, rounds: int
+) -> None:
+    asked: list[int] = []
+    encode = Backend.encode_documents
+
+    def counted(backend: Backend, texts: Sequence[str]) -> Vectors:
+        asked.append(len(texts))
+        return encode(backend, texts)
+
+    use(monkeypatch, {"openvino float32": (EXACT, seconds), "torch float32": (EXACT, seconds), **STOCK})
+    monkeypatch.setattr(Backend, "encode_documents", counted)
+    monkeypatch.setattr(remembered, "cores", lambda: 3)
+    chosen()
+    tokens = [len(one) for one in packaged_model().tokenizer().encode_batch(choosing._timed(2 * 3 * 43))]
+    assert asked.count(2 * 3 * 43) == 2 * rounds
+    assert sum(sorted(tokens)[-43:]) <= openvino.BATCH_TOKENS  # 43 of the longest still are one batch
+
+
+@pytest.mark.parametrize(
+    ("said", "cores"), [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 4), ("6400000 100000", 4), ("", 4)]
+)
+def test_a_containers_limit_of_processor_time_counts_as_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, cores: int
+) -> None:
+    monkeypatch.setattr(remembered.os, "sched_getaffinity", lambda _: set(range(4)))
+    limits = tmp_path / "cpu.max"
+    limits.write_text(said)
+    assert remembered.cores(limits) == cores
+    assert remembered.cores(tmp_path / "none") == 4
+
+
+def test_what_was_found_out_with_other_threads_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = use(monkeypatch, {"openvino float32": FAST, "torch float32": SLOW, **STOCK})
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        remembered.machine.cache_clear()
+        chosen()
+    remembered.machine.cache_clear()
+    assert machine.built == ["openvino float32", "torch float32"] * 2
+
+
 def test_one_that_makes_other_vectors_is_refused_and_the_next_taken(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -61,7 +61,7 @@ def test_a_certain_loss_fails_and_says_how_large_it_is() -> None:
 
 def test_queries_that_neither_side_can_answer_are_said_to_be_left_out() -> None:
     found = judged(replace(against(LOSS), dropped=27))
-    assert ", 100 queries) without 27 queries whose judged documents are all gone, allowed is a" in found.reason
+    assert ", 100 queries) without 27 of the queries, whose judged documents are gone, allowed is a" in found.reason
 
 
 def test_what_cannot_be_told_is_undecided_and_says_what_to_do() -> None:

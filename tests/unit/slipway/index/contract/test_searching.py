@@ -77,7 +77,9 @@ def test_what_cannot_be_built_is_left_out_with_the_reason() -> None:
     asked = replace(settings(), unaffordable=unaffordable)
     found = search(VECTORS, QUERIES, asked)
     assert [one.spec for one in found.tried if one.measured_on] == ["Flat"]
-    assert "not tried: too large for this worker" in [one.why for one in found.tried]
+    assert "not tried: it cannot be built in the memory that there is: too large for this worker" in [
+        one.why for one in found.tried
+    ]
     with pytest.raises(
         IndexRefused, match=r"no index that was tried .* \(\d+ cannot be built in the memory that there is"
     ):
@@ -103,26 +105,26 @@ def test_a_refusal_says_which_memory_would_do_however_far_off() -> None:
     assert [one.spec for one in refused.value.tried].count("Flat") == 1
 
 
-def test_what_scores_again_finds_no_more_than_a_scan_of_the_same_codes() -> None:
-    found = search(VECTORS, QUERIES, settings(recall_at_10=0.99))
-    scan = next(one for one in found.tried if one.spec == "SQ4")
-    assert scan.recall_at_10 is not None
-    assert scan.recall_at_10 < 0.99
-    refined = [one for one in found.tried if one.spec.endswith("Refine(SQ4)")]
-    assert refined
-    assert {one.measured_on for one in refined} == {0}
-    assert {one.why for one in refined} == {
-        f"not tried: its codes find {scan.recall_at_10:.3f} at most, even where all of them are looked at"
-    }
-
-
 def test_what_cannot_be_merged_is_left_out_where_shards_are_to_be_merged() -> None:
     def apart(spec, vectors, dimension):  # type: ignore[no-untyped-def]
         return "" if spec.lists else "FAISS merges inverted files only"
 
     found = search(VECTORS, QUERIES, replace(settings(), apart=apart))
     assert all("IVF" in one.spec for one in found.order)
-    assert "not tried: FAISS merges inverted files only" in [one.why for one in found.tried]
+    why = "not tried: it cannot be merged from shards: FAISS merges inverted files only"
+    assert why in [one.why for one in found.tried]
+    with pytest.raises(IndexRefused, match=r"Possible: memory of .* kept \(IVF") as refused:
+        search(VECTORS, QUERIES, replace(settings(memory="40KiB", recall_at_10=0.999), apart=apart))
+    assert "cannot be merged from shards; index.shards.release apart allows them" in str(refused.value)
+
+
+def test_few_vectors_are_searched_exactly_in_whatever_shards() -> None:
+    few = VECTORS[:50]
+    found = search(few, queries(few), replace(settings(), apart=lambda *_: "FAISS merges inverted files only"))
+    assert [one.spec for one in found.order] == ["Flat"]
+
+
+def test_where_nothing_can_be_merged_the_refusal_says_what_left_it_out() -> None:
     with pytest.raises(IndexRefused, match=r"cannot be merged from shards; index\.shards\.release apart allows them"):
         search(VECTORS, QUERIES, replace(settings(recall_at_10=1, memory="600KiB"), apart=lambda *_: "no"))
 
