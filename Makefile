@@ -38,7 +38,7 @@ demo-upgrade: setup ## upgrade the demo's model by Airflow under two readers, se
 
 # One thread each: two processes whose libraries take both cores each wait for one another, spinning.
 test: setup-dev ## run all tests
-	@env $(foreach name,$(SETTINGS),-u $(name)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	@env $(foreach name,$(SETTINGS),-u $(name)) OMP_NUM_THREADS=1 GOMP_SPINCOUNT=1000 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 check: setup-dev ## lint, types, architecture, Dockerfile
 	@$(BIN)/ruff check .

@@ -38,6 +38,7 @@ def compared(run: Run, low: float, high: float, other: str = "e" * 16, spec: str
         "queries": 100,
         "alpha": 0.05,
         "slice_alpha": 0.05,
+        "dropped": [],
         "min_queries": 20,
         "metrics": dict.fromkeys(PER_QUERY, one),
         "by_slice": {},
