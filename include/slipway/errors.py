@@ -15,6 +15,7 @@ SlipwayError
 │   ├── BudgetExceeded      a run that would embed more than the configured budget
 │   ├── ReconcileRefused    documents, chunks, vectors and index do not hold the same ids
 │   ├── IndexRefused        vectors that cannot carry the index asked for
+│   │   └── ContractRefused     no index keeps the contract asked for
 │   ├── GateRefused         a candidate that failed a gate
 │   ├── NotApproved         a candidate that a person rejected, or that nobody approved in time
 │   ├── ReleaseRefused      a release that is not whole, failed its smoke queries, or is stale
@@ -40,7 +41,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -113,6 +114,14 @@ class ReconcileRefused(Refused):
 
 class IndexRefused(Refused):
     """The vectors at hand cannot carry the index that was asked for."""
+
+
+class ContractRefused(IndexRefused):
+    """No index keeps the contract. `tried` is what was tried and left out for it (slipway.index.contract.Tried)."""
+
+    def __init__(self, message: str, tried: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.tried = tuple(tried)
 
 
 class GateRefused(Refused):

@@ -9,6 +9,7 @@ from slipway.cli.commands import main
 from slipway.cli.context import guarded
 from slipway.cli.options import COLLECTIONS, JSON, NAME, STORE, begun
 from slipway.config.load import contract_settings
+from slipway.errors import ContractRefused
 
 
 @main.command()
@@ -28,7 +29,7 @@ def choose(collection: str, collections: str | None, store: str | None, contract
     """
     with guarded(as_json) as output:
         from slipway.choosing import try_live
-        from slipway.index.contract import ContractRefused, fronted
+        from slipway.index.contract import fronted
 
         with begun(collection, collections, store) as this:
             asked = this.collection.index

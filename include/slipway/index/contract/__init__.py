@@ -7,12 +7,11 @@ lowest p95.
 
 from slipway.index.contract.confirming import Confirmed, Made, confirm
 from slipway.index.contract.queries import Part, Queries, of_collection
-from slipway.index.contract.refusal import ContractRefused
 from slipway.index.contract.searching import Found, check_possible, search
 from slipway.index.contract.trial import Settings
 from slipway.index.contract.tried import Tried, aim, fronted
 
 __all__ = [
-    "Confirmed", "ContractRefused", "Found", "Made", "Part", "Queries", "Settings", "Tried", "aim", "check_possible",
-    "confirm", "fronted", "of_collection", "search",
+    "Confirmed", "Found", "Made", "Part", "Queries", "Settings", "Tried", "aim", "check_possible", "confirm", "fronted",
+    "of_collection", "search",
 ]  # fmt: skip

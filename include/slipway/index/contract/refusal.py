@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from slipway.config.index import Contract
-from slipway.errors import IndexRefused
 from slipway.index.contract.tried import HEADROOM, Tried, breaks
 from slipway.sizes import size
 
 
-class ContractRefused(IndexRefused):
-    """No index keeps the contract. `tried` is what was tried and left out for it."""
-
-    def __init__(self, message: str, tried: Sequence[Tried]) -> None:
-        super().__init__(message)
-        self.tried = tuple(tried)
-
-
 def refusal(tried: Sequence[Tried], contract: Contract, untried: Sequence[str] = ()) -> str:
-    """The message of an `IndexRefused`: the contract, and by clause the nearest that keeps all the others.
+    """The message of a `ContractRefused`: the contract, and by clause the nearest that keeps all the others.
 
     `untried` says which candidates might have kept it and were not tried, and why.
     """

@@ -6,11 +6,11 @@ import logging
 from dataclasses import dataclass
 
 from slipway.config.index import Index
-from slipway.errors import IndexRefused
+from slipway.errors import ContractRefused, IndexRefused
 from slipway.index.contract import ceiling
 from slipway.index.contract.candidates import Candidate, candidates
 from slipway.index.contract.queries import Queries, Vectors
-from slipway.index.contract.refusal import ContractRefused, refusal
+from slipway.index.contract.refusal import refusal
 from slipway.index.contract.trial import Sample, Settings, expected_bytes, not_tried, spec_for, try_out
 from slipway.index.contract.tried import TIE, Tried, breaks, by_cost, with_front
 from slipway.index.tune import MIN_QUERIES

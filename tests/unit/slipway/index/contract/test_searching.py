@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from slipway.errors import IndexRefused
-from slipway.index.contract import ContractRefused, Found, ceiling, check_possible, search
+from slipway.errors import ContractRefused, IndexRefused
+from slipway.index.contract import Found, ceiling, check_possible, search
 from slipway.index.contract.candidates import Candidate
 from slipway.index.contract.searching import SPARE
 from slipway.index.contract.trial import expected_bytes
