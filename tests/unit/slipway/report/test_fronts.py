@@ -41,12 +41,22 @@ def test_each_clause_is_shown_with_what_was_measured() -> None:
     ]
 
 
-def test_the_page_tells_of_the_contract_and_escapes_it(store, tmp_path) -> None:
+def page_with(contract, store, tmp_path) -> str:
     made = a_judgement(store, tmp_path)
-    facts = {**made.reported.candidate.facts, "contract": a_contract()}
+    facts = {**made.reported.candidate.facts, "contract": contract}
     reported = replace(made.reported, candidate=replace(made.reported.candidate, facts=facts))
-    page = read_page(store, write(made.run, reported))
+    return read_page(store, write(made.run, reported))
+
+
+def test_the_page_tells_of_the_contract_and_escapes_it(store, tmp_path) -> None:
+    page = page_with(a_contract(), store, tmp_path)
     assert '<h2 id="contract">The index contract</h2>' in page
-    assert "because nothing is released yet" in page
+    assert "What was tried for the contract, because nothing is released yet" in page
     assert "&lt;HNSW32&gt;" in page
     assert "<HNSW32>" not in page
+
+
+def test_the_page_of_a_run_that_took_the_choice_over_says_that_it_tried_nothing(store, tmp_path) -> None:
+    page = page_with(a_contract() | {"how": "as last night"}, store, tmp_path)
+    assert "What was tried when the index was chosen; this run took that choice over, and tried nothing" in page
+    assert "because" not in page[page.index('id="contract"') : page.index("Confirmed on all vectors")]
