@@ -14,8 +14,11 @@ FRONT = "* on the Pareto front: no other is at least as good in recall, p95 and 
 LABEL = f"  {'contract':<11} "
 
 
-def lines(contract: Mapping[str, Any] | None) -> list[str]:
-    """The clauses with what was confirmed, and a line for each index that was tried; none without a contract."""
+def lines(contract: Mapping[str, Any] | None, *, nothing_changed: bool = False) -> list[str]:
+    """The clauses with what was confirmed, and a line for each index that was tried; none without a contract.
+
+    `nothing_changed`: what was tried was tried for an earlier run, whose page has it.
+    """
     if contract is None:
         return []
     asked = Contract.model_validate(contract["clauses"])
@@ -23,6 +26,8 @@ def lines(contract: Mapping[str, Any] | None) -> list[str]:
     measured = f"recall@10 {seen['recall_at_10']:.3f}, p95 {seen['p95_ms']:.3g} ms, {size(seen['memory_bytes'])}"
     source = f"{seen['queries']} held-out queries ({seen['source']})"
     said = [f"{LABEL}{asked}", f"{LABEL}confirmed by {source}: {measured}"]
+    if nothing_changed:
+        return said
     if not fronts.was_tried(contract):
         return [*said, f"{LABEL}nothing was tried: {contract['reason']}"]
     return [*said, *table(contract["front"], contract["spec"])]

@@ -157,8 +157,9 @@ def _index(made: dict[str, Any]) -> list[str]:
     if shards := index.get("shards"):
         how = f"searched side by side: {shards['apart']}" if shards["apart"] else "merged"
         lines.append(line("built in", f"{shards['built_in']:,} shards, {how}"))
-    lines += fronts.lines(index.get("contract"))
-    update = None if made.get("nothing_changed") else index.get("update")  # it would tell of an earlier night
+    unchanged = bool(made.get("nothing_changed"))
+    lines += fronts.lines(index.get("contract"), nothing_changed=unchanged)
+    update = None if unchanged else index.get("update")  # it would tell of an earlier night
     return lines + _update(update) + _reconciled(made.get("reconciled"))
 
 

@@ -24,6 +24,8 @@ NAMES = {
     "p95_ms": "Latency, p95",
     "p99_ms": "Latency, p99",
     "index_bytes": "Index size",
+    "memory_bytes": "Memory",
+    "build_minutes": "Building, in minutes",
     "documents": "Documents",
     "vectors": "Vectors",
     "rows": "Rows of the index",

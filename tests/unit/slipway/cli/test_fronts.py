@@ -25,5 +25,9 @@ def test_a_night_that_took_the_choice_over_says_so_and_shows_no_old_table() -> N
     assert len(fronts.lines(warm)) == 3
 
 
+def test_where_nothing_changed_the_contract_is_told_and_not_what_an_earlier_run_tried() -> None:
+    assert fronts.lines(a_contract(), nothing_changed=True) == fronts.lines(a_contract())[:2]
+
+
 def test_without_a_contract_nothing_is_said() -> None:
     assert fronts.lines(None) == []
