@@ -119,9 +119,16 @@ def set_parameters(index: Any, parameters: dict[str, int]) -> None:
 
 def write(index: Any, path: Path) -> None:
     """Write the index to a file. Raises `DiskFull`."""
-    try:
+    with telling_no_space(path):
         faiss.write_index(index, str(path))
-    except RuntimeError as error:
+
+
+@contextmanager
+def telling_no_space(path: Path) -> Iterator[None]:
+    """Turn an error of the block that says the disk is full into `DiskFull`; FAISS tells it by a RuntimeError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
         raise DiskFull(f"no space left on the device of {path}; free some, then run again") from error

@@ -21,6 +21,7 @@ _BLOCK = 32  # vectors a block of fast-scan codes
 _PER_CENTROID = 256  # vectors that FAISS's k-means draws for each centroid, at most
 _SPARE = 1.25  # what lists that grow one vector at a time set aside, over what is in them; measured
 _LOCK = 4  # bytes of a node's lock while a graph is built
+_PLACE = 160  # bytes of a list that lies mapped; measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +93,15 @@ def estimate(spec: Spec, vectors: int, dimension: int, train_vectors: int) -> Es
 
 
 def merge_bytes(spec: Spec, vectors: int, dimension: int, piece: int) -> int:
-    """The peak of memory while pieces of at most `piece` vectors are merged to an index of so many.
+    """The peak of memory while mapped pieces of at most `piece` vectors are merged to an index of so many.
 
-    Beside the merged part lies the piece in hand, and the lists are there twice while codes are packed for fast scan.
-    Raises `IndexRefused` as `estimate` does.
+    Rows go from file to file, except the lists of fast scan, which are packed in memory. Beside those there are the
+    trained index, and in each piece the places of its lists. Raises `IndexRefused` as `estimate` does.
     """
     parts = _known_parts(spec, dimension)
-    joining = _growing(parts, vectors, piece, _stored(parts))
     packed = sum(part.lists for part in parts if part.packed)
-    packing = vectors * (_loose(parts) + packed)
-    return round(_once(parts) + max(joining, packing))
+    places = sum(part.centroids for part in parts if part.lists) * _PLACE
+    return round(_once(parts) + vectors * packed + -(-vectors // piece) * places)
 
 
 def _known_parts(spec: Spec, dimension: int) -> list[_Parts]:
