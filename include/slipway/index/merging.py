@@ -179,7 +179,8 @@ def _refined(whole: Any, pieces: Sequence[Piece], path: Path) -> Iterator[None]:
         return
     codes = path.with_suffix(".codes")
     with codes.open("wb") as out:
-        out.writelines(faiss.rev_swig_ptr(one.codes.data(), one.codes.size()) for one in _refinements(pieces))
+        for one in _refinements(pieces):
+            out.write(faiss.rev_swig_ptr(one.codes.data(), one.codes.size()).data)
     held = np.memmap(codes, np.uint8, "r")
     none = _FAISS.MaybeOwnedVectorUInt8()
     kept.codes, kept.ntotal = none.create_view(faiss.swig_ptr(held), held.size, none.owner), rows

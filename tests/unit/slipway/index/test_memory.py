@@ -81,6 +81,8 @@ def test_the_size_of_the_file_is_right(factory: str, tmp_path: Path) -> None:
         ("IVF64,SQ8", 300_000, 384, 100_000),
         ("IVF64,PQ16x4fs,RFlat", 200_000, 256, 60_000),
         ("PCA64,HNSW8,RFlat", 70_000, 512, 20_000),
+        ("OPQ64_256,IVF64,PQ64x4fs,Refine(SQ8)", 150_000, 512, 100_000),
+        ("IVF16,PQ16", 90_000, 256, 80_000),
     ],
 )
 def test_the_peak_while_it_is_built_is_right(factory: str, vectors: int, dimension: int, train_vectors: int) -> None:
