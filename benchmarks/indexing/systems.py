@@ -24,7 +24,7 @@ BARE = "FAISS "
 OURS = "slipway "
 SPECS = (
     "IVF{lists},PQ{quarter}x4fs,Refine(SQfp16)",
-    "PCA{half},IVF{lists},PQ{quarter}x4fs,Refine(SQ8)",
+    "OPQ{quarter}_{half},IVF{lists},PQ{quarter}x4fs,Refine(SQ8)",
     "HNSW32_SQ8",
     "HNSW32_SQfp16",
 )

@@ -37,6 +37,7 @@ from slipway.run import Run
 TRUTH, REFINEMENT = "truth.npz", "refinement.faiss"
 
 Vectors = npt.NDArray[np.float32]
+Objects = dict[str, Path | SealedObject]
 
 
 def fill(run: Run, begun: Manifest, shard: int) -> Manifest:
@@ -104,7 +105,7 @@ def finish(work: Work, spec: Spec, tried: Attempt) -> Indexed:
     begun = begin(run, work.origin, work.rows, spec)
     shards = [fill(run, begun, entry["shard"]) for entry in begun.facts["shards"]]
     apart, total = begun.facts["apart"], begun.counts["vectors"]
-    index = _apart(run, shards) if apart else _merged(run, begun, shards)
+    index, objects = _apart(work, shards) if apart else _merged(work, begun, shards)
     adding = sum(float(shard.facts["seconds"]) for shard in shards)
     built = Built(
         vectors=total,
@@ -117,40 +118,39 @@ def finish(work: Work, spec: Spec, tried: Attempt) -> Indexed:
         ef_construction=run.collection.index.ef_construction,
         train_vectors=run.collection.index.train_vectors,
     )
-    objects = _side_by_side(work, shards) if apart else work.written(index)
     said = {"built_in": len(shards), "build": begun.place, "apart": apart}
     return Indexed(index, work.rows, total, built, tried, objects, {"shards": said})
 
 
-def _merged(run: Run, begun: Manifest, shards: list[Manifest]) -> Any:
-    spec, budget = Spec(**begun.facts["spec"]), Budget.of(run.collection.index)
+def _merged(work: Work, begun: Manifest, shards: list[Manifest]) -> tuple[Any, Objects]:
+    """The merged index, mapped from its file, and that."""
+    run, spec, budget = work.run, Spec(**begun.facts["spec"]), Budget.of(work.run.collection.index)
     largest = max(entry["rows"] for entry in begun.facts["shards"])
     budget.check_merge(spec, begun.counts["vectors"], begun.facts["dimension"], largest)
-    trained = read(fetch(run.store, begun.one(TRAINED), run.scratch))
-    return merge(trained, (_piece(run, shard) for shard in shards), lambda: budget.check(f"merging {spec.factory}"))
+    trained, path = read(fetch(run.store, begun.one(TRAINED), run.scratch)), work.index_file()
+    merge(trained, [_piece(run, shard) for shard in shards], path, lambda: budget.check(f"merging {spec.factory}"))
+    del trained  # which may hold packed lists, as does what is read now
+    return read(path, mapped=True), {artifact.INDEX: path}
 
 
 def _piece(run: Run, shard: Manifest) -> Piece:
     kept = shard.named(REFINEMENT)
     return Piece(
-        read(fetch(run.store, shard.one(artifact.INDEX), run.scratch)),
-        read(fetch(run.store, kept[0], run.scratch)) if kept else None,
+        read(fetch(run.store, shard.one(artifact.INDEX), run.scratch), mapped=True),
+        read(fetch(run.store, kept[0], run.scratch), mapped=True) if kept else None,
     )
 
 
-def _apart(run: Run, shards: list[Manifest]) -> Shards:
+def _apart(work: Work, shards: list[Manifest]) -> tuple[Shards, Objects]:
+    """The shards' own indexes, mapped, and the candidate's objects: those, to be copied in the store, and how many
+    rows each has.
+    """
+    run, rows = work.run, [shard.counts["vectors"] for shard in shards]
     files = [fetch(run.store, shard.one(artifact.INDEX), run.scratch) for shard in shards]
-    return Shards([read(file, mapped=True) for file in files], [shard.counts["vectors"] for shard in shards])
-
-
-def _side_by_side(work: Work, shards: list[Manifest]) -> dict[str, Path | SealedObject]:
-    """The candidate's objects: the shards' own indexes, to be copied in the store, and how many rows each has."""
-    made: dict[str, Path | SealedObject] = {
-        artifact.shard_index(number): shard.one(artifact.INDEX) for number, shard in enumerate(shards)
-    }
-    made[artifact.SHARDS] = work.folder / artifact.SHARDS
-    write_counts(work.folder / artifact.SHARDS, [shard.counts["vectors"] for shard in shards])
-    return made
+    objects: Objects = {artifact.shard_index(number): shard.one(artifact.INDEX) for number, shard in enumerate(shards)}
+    objects[artifact.SHARDS] = work.folder / artifact.SHARDS
+    write_counts(work.folder / artifact.SHARDS, rows)
+    return Shards([read(file, mapped=True) for file in files], rows), objects
 
 
 def _probe_recall(run: Run, begun: Manifest, shards: list[Manifest], index: Any, spec: Spec) -> float:

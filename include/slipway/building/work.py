@@ -44,9 +44,17 @@ class Work:
         """Where the candidate's rows.arrow is written."""
         return self.folder / artifact.ROWS
 
+    def index_file(self) -> Path:
+        """Where the candidate's index is to be written. A file that was written there before is removed, and not
+        written over: it may still be mapped by whoever searches it.
+        """
+        path = self.folder / artifact.INDEX
+        path.unlink(missing_ok=True)
+        return path
+
     def written(self, index: Any) -> dict[str, Path | SealedObject]:
         """A FAISS index written to its file, in place of one that was written before. Raises `DiskFull`."""
-        path = self.folder / artifact.INDEX
+        path = self.index_file()
         write(index, path)
         return {artifact.INDEX: path}
 

@@ -42,13 +42,30 @@ def is_transforming(index: Any) -> bool:
     return isinstance(searched(index), faiss.IndexPreTransform)
 
 
+def steps(index: Any) -> list[Any]:
+    """What vectors go through before they reach the core: rotations and projections, in order."""
+    part: Any = searched(index)
+    if not is_transforming(index):
+        return []
+    return [faiss.downcast_VectorTransform(part.chain.at(number)) for number in range(part.chain.size())]
+
+
+def rotations(index: Any) -> list[Any]:
+    """Those of the steps that are learned for product codes (OPQ)."""
+    return [step for step in steps(index) if isinstance(step, faiss.OPQMatrix)]
+
+
+def code_bits(index: Any) -> int:
+    """The bits of one product code of the core; 8, as FAISS has it where nothing is said, where there are none."""
+    quantiser = getattr(codec(index), "pq", None)
+    return 8 if quantiser is None else int(quantiser.nbits)
+
+
 def transformed(index: Any, vectors: Vectors) -> Vectors:
     """`vectors` ((n, d) float32) as the core sees them: rotated, or projected to fewer dimensions."""
-    part: Any = searched(index)
     seen = np.ascontiguousarray(vectors)
-    if is_transforming(index):
-        for step in range(part.chain.size()):
-            seen = faiss.downcast_VectorTransform(part.chain.at(step)).apply(seen)
+    for step in steps(index):
+        seen = step.apply(seen)
     return seen
 
 

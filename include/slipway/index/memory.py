@@ -13,7 +13,8 @@ from typing import Any
 import faiss
 
 from slipway.errors import IndexRefused
-from slipway.index.build import ADD_STEP, make
+from slipway.index.anatomy import code_bits, rotations, steps
+from slipway.index.build import ADD_STEP, PER_CODEWORD, make
 from slipway.index.spec import Spec
 
 _FLOAT, _ID, _LINK = 4, 8, 4  # bytes
@@ -21,6 +22,7 @@ _BLOCK = 32  # vectors a block of fast-scan codes
 _PER_CENTROID = 256  # vectors that FAISS's k-means draws for each centroid, at most
 _SPARE = 1.25  # what lists that grow one vector at a time set aside, over what is in them; measured
 _LOCK = 4  # bytes of a node's lock while a graph is built
+_PLACE = 160  # bytes of a list that lies mapped; measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,17 @@ class Estimate:
     add_bytes: int
 
 
+_Drawn = tuple[int, float, float]  # at most so many vectors, bytes for each, and of its copy where it is one of more
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What an index is made of, in bytes: what it has once; tables and lists by vector; what else it takes to build.
 
     A table is one allocation that moves as it grows. Lists are many small ones. `searching` and `building` are by
     vector too, and are not in the file. `training` and `adding` are by vector of the sample and of an added block;
-    `residuals` is for each of at most so many vectors of the sample that codes are trained on. `packed`: in blocks.
+    `residuals` is for each of at most so many vectors of the sample that codes are trained on, and for a copy of each
+    where they are not all of it; `learned` the same for a rotation, which is done before. `packed`: in blocks.
     """
 
     once: float = 0
@@ -57,7 +63,8 @@ class _Parts:
     training: float = 0
     adding: float = 0
     centroids: int = 0
-    residuals: tuple[int, float] = (0, 0)
+    residuals: _Drawn = (0, 0, 0)
+    learned: _Drawn = (0, 0, 0)
     packed: bool = False
     below: tuple[_Parts, ...] = ()
 
@@ -92,16 +99,15 @@ def estimate(spec: Spec, vectors: int, dimension: int, train_vectors: int) -> Es
 
 
 def merge_bytes(spec: Spec, vectors: int, dimension: int, piece: int) -> int:
-    """The peak of memory while pieces of at most `piece` vectors are merged to an index of so many.
+    """The peak of memory while mapped pieces of at most `piece` vectors are merged to an index of so many.
 
-    Beside the merged part lies the piece in hand, and the lists are there twice while codes are packed for fast scan.
-    Raises `IndexRefused` as `estimate` does.
+    Rows go from file to file, except the lists of fast scan, which are packed in memory. Beside those there are the
+    trained index, and in each piece the places of its lists. Raises `IndexRefused` as `estimate` does.
     """
     parts = _known_parts(spec, dimension)
-    joining = _growing(parts, vectors, piece, _stored(parts))
     packed = sum(part.lists for part in parts if part.packed)
-    packing = vectors * (_loose(parts) + packed)
-    return round(_once(parts) + max(joining, packing))
+    places = sum(part.centroids for part in parts if part.lists) * _PLACE
+    return round(_once(parts) + vectors * packed + -(-vectors // piece) * places)
 
 
 def _known_parts(spec: Spec, dimension: int) -> list[_Parts]:
@@ -139,9 +145,15 @@ def _training(parts: list[_Parts], vectors: int, dimension: int, train_vectors: 
     transformed = sum(part.training for part in parts)
     drawn = (part.centroids * _PER_CENTROID for part in parts)
     subsample = max((rows for rows in drawn if rows < sample), default=0) * dimension * _FLOAT
-    residuals = max(min(sample, rows) * size for rows, size in (part.residuals for part in parts))
+    residuals = max(_held(part.residuals, sample) for part in parts)
+    learned = max(_held(part.learned, sample) for part in parts)
     copied = dimension * _FLOAT if vectors > train_vectors else 0
-    return sample * (copied + transformed) + max(subsample, residuals)
+    return sample * copied + max(sample * transformed + max(subsample, residuals), learned)
+
+
+def _held(drawn: _Drawn, sample: int) -> float:
+    rows, size, copy = drawn
+    return min(sample, rows) * (size + (copy if rows < sample else 0))
 
 
 def _adding(parts: list[_Parts], vectors: int, dimension: int) -> float:
@@ -188,13 +200,21 @@ def _parts(index: Any) -> _Parts:
 def _transformed(index: Any) -> _Parts:
     """Matrices, which hold a number for each pair of an input and an output and perhaps one more an output.
 
-    One of principal components keeps those of all inputs, and an eigenvalue each, beside those that it uses.
+    One of principal components keeps those of all inputs, and an eigenvalue each, beside those that it uses. One for
+    product codes (OPQ) is learned from what it draws, twice, and what that becomes, two and a half times; measured.
     """
-    steps = [faiss.downcast_VectorTransform(index.chain.at(number)) for number in range(index.chain.size())]
-    numbers = sum((step.d_in + 1) * step.d_out for step in steps)
-    numbers += sum((step.d_in + 1) * step.d_in for step in steps if isinstance(step, faiss.PCAMatrix))
-    width = max(step.d_out for step in steps) * _FLOAT
-    return _Parts(once=numbers * _FLOAT, training=width, adding=width, below=(_parts(index.index),))
+    through = steps(index)
+    numbers = sum((step.d_in + 1) * step.d_out for step in through)
+    numbers += sum((step.d_in + 1) * step.d_in for step in through if isinstance(step, faiss.PCAMatrix))
+    width = max(step.d_out for step in through) * _FLOAT
+    learned = max((2 * step.d_in + 2.5 * step.d_out for step in rotations(index)), default=0)
+    return _Parts(
+        once=numbers * _FLOAT,
+        training=width,
+        adding=width,
+        learned=(PER_CODEWORD << code_bits(index), learned * _FLOAT, through[0].d_in * _FLOAT if learned else 0),
+        below=(_parts(index.index),),
+    )
 
 
 def _inverted(ivf: Any) -> _Parts:
@@ -213,7 +233,7 @@ def _inverted(ivf: Any) -> _Parts:
         lists=code + _ID,
         adding=code if packed or isinstance(ivf, faiss.IndexIVFPQ) else 0,
         centroids=ivf.nlist,
-        residuals=(max(ivf.train_encoder_num_vectors(), 0), ivf.d * _FLOAT if ivf.by_residual else 0),
+        residuals=(max(ivf.train_encoder_num_vectors(), 0), ivf.d * _FLOAT if ivf.by_residual else 0, ivf.d * _FLOAT),
         packed=packed,
     )
 

@@ -54,9 +54,15 @@ class Spec:
 
     @property
     def centroids(self) -> int:
-        """The largest number of centroids any trained part has; 0 when nothing is trained by k-means."""
-        quantiser: list[int] = [2 ** int(bits or 8) for bits in re.findall(r"PQ\d+(?:x(\d+))?", self.factory)]
-        return max(self.lists or 0, *quantiser, 0)
+        """The largest number of centroids any trained part has; 0 when nothing is trained by k-means.
+
+        A rotation (OPQ) is learned for the product codes behind it, or for codes of 8 bits where there are none.
+        """
+        bits: list[str] = re.findall(r"(?<!O)PQ\d+(?:x(\d+))?", self.factory)
+        if not bits and "OPQ" in self.factory:
+            bits = [""]
+        codewords: list[int] = [2 ** int(one or 8) for one in bits]
+        return max(self.lists or 0, *codewords, 0)
 
 
 def resolve(index: Index, vectors: int, dimension: int) -> Spec:

@@ -40,8 +40,8 @@ def lists_for(vectors: int, train_vectors: int) -> int:
 def candidates(vectors: int, dimension: int, train_vectors: int) -> list[Candidate]:
     """Candidates that so many vectors can train, in no order that matters.
 
-    OPQ is not among them, nor are product codes of eight bits: to train them takes longer than to build all the others,
-    and they find no more than RaBitQ's codes of the same size (docs/decisions/0016).
+    Product codes of eight bits are not among them: to train them takes longer than to build all the others, and they
+    find no more than RaBitQ's codes of the same size (docs/decisions/0016).
     """
     made = (Candidate(template) for template in dict.fromkeys(_templates(dimension)))
     return [one for one in made if _is_trainable(one.spec(vectors, "l2", 0, train_vectors), vectors, train_vectors)]
@@ -68,11 +68,13 @@ def _templates(dimension: int) -> Iterator[str]:
 
 
 def _projected(dimension: int) -> Iterator[str]:
-    """Lists and coarse codes of half the dimensions, those in which the vectors differ most; scored again in all."""
+    """Lists and coarse codes of half the dimensions, those in which the vectors differ most, turned so that each code
+    has about as much to tell; scored again in all.
+    """
     half = dimension // 2
     if half:
         codes = _dividing(half, half // 2)
-        coarse = f"PCA{half},IVF{{lists}},PQ{codes}x4fs"
+        coarse = f"OPQ{codes}_{half},IVF{{lists}},PQ{codes}x4fs"
         yield from (f"{coarse},Refine({finer})" for finer in ("SQfp16", *SCALAR))
 
 

@@ -56,9 +56,10 @@ def test_a_kind_whose_size_is_not_known_is_only_watched(monkeypatch: pytest.Monk
 
 def test_a_merge_that_will_not_fit_is_refused_and_may_be_left_out() -> None:
     budget = Budget(60 * MIB, "index.build_memory", 0)
-    budget.check_merge(spec("IVF64,SQ8"), 100_000, 384, 10_000)
+    budget.check_merge(spec("IVF64,SQ8"), 10**8, 384, 10**6)  # from file to file
+    budget.check_merge(spec("IVF64,PQ32x4fs,RFlat"), 10**6, 384, 10**6)
     with pytest.raises(IndexRefused, match=r"(?i)set index\.shards\.release to apart"):
-        budget.check_merge(spec("IVF64,SQ8"), 100_000, 384, 50_000)
+        budget.check_merge(spec("IVF64,PQ32x4fs,RFlat"), 10**7, 384, 10**6)
 
 
 def test_memory_that_is_taken_beyond_the_budget_stops_the_build(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -341,7 +341,7 @@ def test_shards_lead_to_what_can_be_merged_unless_they_are_to_be_served_apart(
     merged = index(merging, embedded(merging, [*TEXTS, "one more"]))
     assert merged.facts["spec"]["factory"].startswith("IVF")
     assert merged.facts[FACT]["why"] == (
-        "SQ8 is served in shards, which cannot be merged: FAISS merges inverted files only"
+        "SQ8 is served in shards, which cannot be merged: only inverted files can be merged"
     )
     assert searches == [320, 321]
 

@@ -12,7 +12,19 @@ import pytest
 
 from slipway.config.index import SearchParameters
 from slipway.errors import IndexRefused
-from slipway.index.build import add, build, make, read, set_parameters, train, training_sample, write
+from slipway.index.anatomy import rotations
+from slipway.index.build import (
+    PER_CODEWORD,
+    ROTATION_ROUNDS,
+    add,
+    build,
+    make,
+    read,
+    set_parameters,
+    train,
+    training_sample,
+    write,
+)
 from slipway.index.exact import exact_neighbours, recall
 from slipway.index.spec import default_parameters
 from tests.support.releases import Vectors, clustered_vectors, spec, unit_vectors
@@ -292,3 +304,24 @@ def test_a_size_that_is_larger_than_the_file_is_refused_before_memory_is_set_asi
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 << 10  # KiB
     path.write_bytes(body)
     assert read(path).ntotal == 40
+
+
+@pytest.mark.parametrize(("codes", "bits"), [("PQ8x4fs", 4), ("PQ8x6", 6), ("SQ8", 8)])
+def test_a_rotation_is_learned_for_the_codes_that_follow(codes: str, bits: int, vectors: Vectors) -> None:
+    made = train(vectors, spec(f"OPQ8_16,IVF4,{codes}"), 10_000, 40)
+    [rotation] = rotations(made)
+    assert rotation.is_trained
+    assert (rotation.niter, rotation.max_train_points) == (ROTATION_ROUNDS, PER_CODEWORD * 2**bits)
+    assert rotation.pq is None  # what it was learned with is gone
+
+
+def test_a_few_rounds_spread_what_differs_over_the_codes() -> None:
+    """Vectors that differ most in their first numbers, as principal components do."""
+    random = np.random.default_rng(5)
+    vectors = (random.standard_normal((4_000, 32)) * 0.8 ** np.arange(32)).astype(np.float32)
+
+    def error(factory: str) -> float:
+        made = train(vectors, spec(factory, "l2"), 10_000, 40)
+        return float(((made.sa_decode(made.sa_encode(vectors)) - vectors) ** 2).sum(axis=1).mean())
+
+    assert error("OPQ8_16,PQ8x4") < 0.8 * error("PCA16,PQ8x4")

@@ -81,6 +81,8 @@ def test_the_size_of_the_file_is_right(factory: str, tmp_path: Path) -> None:
         ("IVF64,SQ8", 300_000, 384, 100_000),
         ("IVF64,PQ16x4fs,RFlat", 200_000, 256, 60_000),
         ("PCA64,HNSW8,RFlat", 70_000, 512, 20_000),
+        ("OPQ64_256,IVF64,PQ64x4fs,Refine(SQ8)", 150_000, 512, 100_000),
+        ("IVF16,PQ16", 90_000, 256, 80_000),
     ],
 )
 def test_the_peak_while_it_is_built_is_right(factory: str, vectors: int, dimension: int, train_vectors: int) -> None:
@@ -114,17 +116,16 @@ def test_a_transform_counts_with_all_that_it_keeps(factory: str, tmp_path: Path)
     )
 
 
-def test_a_merge_counts_the_piece_in_hand_and_what_grows() -> None:
-    """Measured peaks of 240,000 vectors: 176 and 155 MiB of an index of 119, 119 of 64, 180 of 122."""
-    for factory, pieces, measured in (
-        ("IVF64,Flat", 3, 176),
-        ("IVF256,Flat", 8, 155),
-        ("IVF64,PQ32x4fs,Refine(SQfp16)", 3, 119),
-        ("IVF64,PQ32x4fs,RFlat", 6, 180),
-    ):
-        expected = merge_bytes(spec(factory), 240_000, 128, 240_000 // pieces)
-        assert expected == pytest.approx(measured * MIB, rel=WITHIN)
-        assert expected > measured * MIB
+def test_a_merge_counts_what_is_packed_in_memory_and_the_places_of_lists() -> None:
+    """Measured peaks of 240,000 vectors: under 2 MiB of an index of 119, and 6 of one of 123, 5.5 of them lists."""
+    assert merge_bytes(spec("IVF64,Flat"), 240_000, 128, 80_000) < MIB
+    packed = merge_bytes(spec("IVF64,PQ32x4fs,RFlat"), 240_000, 128, 40_000)
+    assert packed == pytest.approx(5.5 * MIB, rel=WITHIN)
+    assert merge_bytes(spec("IVF64,PQ32x4fs,RFlat"), 480_000, 128, 80_000) - packed == pytest.approx(
+        240_000 * 24, rel=WITHIN
+    )
+    fewer, more = (merge_bytes(spec("IVF4096,Flat"), 10**6, 128, 10**6 // pieces) for pieces in (10, 20))
+    assert more - fewer == 10 * 4096 * 160
 
 
 @pytest.mark.parametrize("factory", ["IVF16,FlatPanorama4", "PCA32,IVF16,FlatPanorama4"])

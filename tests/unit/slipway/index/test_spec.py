@@ -88,7 +88,9 @@ def test_a_named_spec_is_taken_as_it_is() -> None:
         ("IVF256(HNSW32),PQ16x4fs,Refine(SQ8)", 256, False, True, 256),
         ("OPQ64,IVF4096,PQ64", 4096, False, False, 4096),
         ("OPQ64_256,IVF4096,PQ64x4fsr,RFlat", 4096, False, True, 4096),
-        ("OPQ16,IVF64,PQ16x4fs", 64, False, False, 256),  # OPQ itself learns 256 centroids
+        ("OPQ16,IVF16,PQ16x4fs", 16, False, False, 16),  # OPQ learns for the codes behind it
+        ("OPQ16,IVF64,PQ16", 64, False, False, 256),
+        ("OPQ16,IVF64,SQ8", 64, False, False, 256),
         ("PCA32,IVF1k,Flat", 1024, False, False, 1024),
         ("IVF64k_HNSW32,Flat", 65536, False, False, 65536),
         ("IVF1M,Flat", 1 << 20, False, False, 1 << 20),

@@ -222,15 +222,17 @@ def test_what_will_not_fit_is_refused_before_anything_is_trained(run: Run, monke
     monkeypatch.setattr(cutting, "train", lambda *_: pytest.fail("trained"))
     chunks = embedded(run, TEXTS)
 
-    def refusal(**asked: Any) -> str:
+    def refusal(factory: str = "IVF4,Flat", **asked: Any) -> str:
         with pytest.raises(IndexRefused) as refused:
-            cut(changed(run, index=settings("IVF4,Flat", **asked)), chunks)
+            cut(changed(run, index=settings(factory, **asked)), chunks)
         return str(refused.value)
 
     training = refusal(build_memory="5KiB", train_vectors=200)
     assert "training IVF4,Flat on at most" in training
-    needed = merge_bytes(Spec("IVF4,Flat", "inner_product", 1, ""), 210, 8, 42)
-    assert "merging the shards of IVF4,Flat with 210 vectors" in refusal(build_memory=needed - 1)
+    packed = "IVF4,PQ4x4fs"
+    needed = merge_bytes(Spec(packed, "inner_product", 1, ""), 210, 8, 42)
+    merging = refusal(packed, build_memory=needed - 1, train_vectors=40)
+    assert "merging the shards of IVF4,PQ4x4fs with 210 vectors" in merging
     filling = refusal(build_memory="2KiB", shards={"release": "apart"})
     assert "filling a shard of IVF4,Flat with 42 vectors" in filling
     assert "Lower index.shards.vectors" in filling

@@ -107,11 +107,11 @@ def test_a_refusal_says_which_memory_would_do_however_far_off() -> None:
 
 def test_what_cannot_be_merged_is_left_out_where_shards_are_to_be_merged() -> None:
     def apart(spec, vectors, dimension):  # type: ignore[no-untyped-def]
-        return "" if spec.lists else "FAISS merges inverted files only"
+        return "" if spec.lists else "only inverted files can be merged"
 
     found = search(VECTORS, QUERIES, replace(settings(), apart=apart))
     assert all("IVF" in one.spec for one in found.order)
-    why = "not tried: it cannot be merged from shards: FAISS merges inverted files only"
+    why = "not tried: it cannot be merged from shards: only inverted files can be merged"
     assert why in [one.why for one in found.tried]
     with pytest.raises(IndexRefused, match=r"Possible: memory of .* kept \(IVF") as refused:
         search(VECTORS, QUERIES, replace(settings(memory="40KiB", recall_at_10=0.999), apart=apart))
@@ -120,7 +120,7 @@ def test_what_cannot_be_merged_is_left_out_where_shards_are_to_be_merged() -> No
 
 def test_few_vectors_are_searched_exactly_in_whatever_shards() -> None:
     few = VECTORS[:50]
-    found = search(few, queries(few), replace(settings(), apart=lambda *_: "FAISS merges inverted files only"))
+    found = search(few, queries(few), replace(settings(), apart=lambda *_: "only inverted files can be merged"))
     assert [one.spec for one in found.order] == ["Flat"]
 
 
