@@ -46,10 +46,14 @@ class PreloadedLocalExecutor(LocalExecutor):
     def change_state(
         self, key: WorkloadKey, state: WorkloadState, info: Any = None, remove_running: bool = True
     ) -> None:
-        """Note what became of a process for the scheduler, unless another one has been started since."""
+        """Note what became of a process for the scheduler; not that one ended well whose task was started again since.
+
+        A failure is always told: a worker that was killed tells no end, so the count may stay too high.
+        """
         if state.value != "running":
             self._processes[key] -= 1
-            if self._processes[key] > 0:
+            if self._processes[key] > 0 and state.value == "success":
                 return
-            del self._processes[key]
+            if self._processes[key] <= 0:
+                del self._processes[key]
         super().change_state(key, state, info, remove_running)

@@ -23,7 +23,7 @@ from slipway.building.bounded import Budget
 from slipway.building.cutting import PROBES, TRAINED, begin
 from slipway.building.work import Indexed, Work
 from slipway.index import artifact, drift, payload
-from slipway.index.build import add, read, write
+from slipway.index.build import add, read, read_rows, write
 from slipway.index.drift import Built
 from slipway.index.exact import exact_neighbours
 from slipway.index.live import Live
@@ -128,7 +128,7 @@ def _merged(work: Work, begun: Manifest, shards: list[Manifest]) -> tuple[Any, O
     largest = max(entry["rows"] for entry in begun.facts["shards"])
     budget.check_merge(spec, begun.counts["vectors"], begun.facts["dimension"], largest)
     trained, path = read(fetch(run.store, begun.one(TRAINED), run.scratch)), work.index_file()
-    merge(trained, [_piece(run, shard) for shard in shards], path, lambda: budget.check(f"merging {spec.factory}"))
+    merge(trained, (_piece(run, shard) for shard in shards), path, lambda: budget.check(f"merging {spec.factory}"))
     del trained  # which may hold packed lists, as does what is read now
     return read(path, mapped=True), {artifact.INDEX: path}
 
@@ -136,8 +136,8 @@ def _merged(work: Work, begun: Manifest, shards: list[Manifest]) -> tuple[Any, O
 def _piece(run: Run, shard: Manifest) -> Piece:
     kept = shard.named(REFINEMENT)
     return Piece(
-        read(fetch(run.store, shard.one(artifact.INDEX), run.scratch), mapped=True),
-        read(fetch(run.store, kept[0], run.scratch), mapped=True) if kept else None,
+        read_rows(fetch(run.store, shard.one(artifact.INDEX), run.scratch)),
+        read_rows(fetch(run.store, kept[0], run.scratch)) if kept else None,
     )
 
 

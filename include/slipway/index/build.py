@@ -179,17 +179,23 @@ def read(path: Path, mapped: bool = False) -> Any:
         return repair(load(path))
 
 
+def read_rows(path: Path) -> Any:
+    """A mapped index whose rows are only to be copied: without the tables that searching wants, which are in memory."""
+    with _sizes_within(path.stat().st_size):
+        return repair(_mapped(path, faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE))
+
+
 def _loaded(path: Path) -> Any:
     return faiss.read_index(str(path))
 
 
-def _mapped(path: Path) -> Any:
+def _mapped(path: Path, flags: int = 0) -> Any:
     """The index over a map of its file. FAISS's own way of mapping looks beyond the end of a file that is cut short."""
     if not path.stat().st_size:
         raise RuntimeError(f"{path.name} is empty")
     held = np.memmap(path, dtype=np.uint8, mode="r")
     reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(held), held.size)  # type: ignore[attr-defined]
-    index: Any = faiss.read_index(reader)
+    index: Any = faiss.read_index(reader, flags)
     if reader.rp_ != held.size:  # a last number that is cut short counts as whole
         raise RuntimeError(f"{path.name} has {held.size:,} bytes, and its index {reader.rp_:,}")
     index.referenced_objects = [held]  # the map stays for as long as the index

@@ -22,7 +22,7 @@ import numpy as np
 
 from slipway.errors import IndexRefused
 from slipway.index.anatomy import core, inverted_file, refinement, searched, transformed
-from slipway.index.build import ADD_STEP, read, refusing, telling_no_space, write
+from slipway.index.build import ADD_STEP, read_rows, refusing, telling_no_space, write
 from slipway.index.sharded import Vectors
 
 _FAISS: Any = faiss  # its stubs lack some of this
@@ -79,26 +79,38 @@ def piece_of(
     return piece
 
 
-def merge(trained: Any, pieces: Sequence[Piece], path: Path, check: Callable[[], None] = lambda: None) -> None:
+def merge(trained: Any, pieces: Iterable[Piece], path: Path, check: Callable[[], None] = lambda: None) -> None:
     """Write the trained, empty index with the rows of all pieces, which are given in the order of the rows, to `path`.
 
     Where the pieces are mapped, it holds no more of the rows in memory than packed lists of fast scan. Besides what it
     writes it takes the refinement's size on the disk meanwhile, and with fast scan the lists'. Takes the trained index
-    over. `check` may raise to stop. Raises `DiskFull`.
+    over. `check` is called when a piece is there and when lists are packed, and may raise to stop. Raises `DiskFull`.
     """
-    ivf = core(trained)
-    lists = _unpacked(ivf)
+    ivf, held = core(trained), list[Piece]()
+    for piece in pieces:
+        held.append(piece)
+        check()
+    plain = _unpacked(ivf)
     with telling_no_space(path):
-        if lists is ivf:
-            _spliced(trained, ivf, pieces, path)
-        else:
-            loose = path.with_suffix(".lists")
-            _spliced(lists, lists, pieces, loose)
-            _pack(read(loose, mapped=True), ivf)
-            loose.unlink()
-            with _refined(trained, pieces, path):
-                write(trained, path)
-    check()
+        if plain is ivf:
+            _spliced(trained, ivf, held, path)
+            return
+        with _scratch(path, ".lists") as loose:
+            _spliced(plain, plain, held, loose)
+            _pack(read_rows(loose), ivf)
+        check()
+        with _refined(trained, held, path):
+            write(trained, path)
+
+
+@contextmanager
+def _scratch(path: Path, suffix: str) -> Iterator[Path]:
+    """A file beside `path` for the block; it may be mapped beyond that."""
+    beside = path.with_suffix(suffix)
+    try:
+        yield beside
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _spliced(whole: Any, ivf: Any, pieces: Sequence[Piece], path: Path) -> None:
@@ -177,18 +189,17 @@ def _refined(whole: Any, pieces: Sequence[Piece], path: Path) -> Iterator[None]:
     if kept is None:
         yield
         return
-    codes = path.with_suffix(".codes")
-    with codes.open("wb") as out:
-        for one in _refinements(pieces):
-            out.write(faiss.rev_swig_ptr(one.codes.data(), one.codes.size()).data)
-    held = np.memmap(codes, np.uint8, "r")
-    none = _FAISS.MaybeOwnedVectorUInt8()
-    kept.codes, kept.ntotal = none.create_view(faiss.swig_ptr(held), held.size, none.owner), rows
-    try:
-        yield
-    finally:
-        kept.codes = none  # before what it shows goes
-        codes.unlink()
+    with _scratch(path, ".codes") as codes:
+        with codes.open("wb") as out:
+            for one in _refinements(pieces):
+                out.write(faiss.rev_swig_ptr(one.codes.data(), one.codes.size()).data)
+        mapped, empty = np.memmap(codes, np.uint8, "r"), _FAISS.MaybeOwnedVectorUInt8()
+        # `empty` has no owner, which a view must name: this function holds the map itself, for as long as it is shown
+        kept.codes, kept.ntotal = empty.create_view(faiss.swig_ptr(mapped), mapped.size, empty.owner), rows
+        try:
+            yield
+        finally:
+            kept.codes = empty
 
 
 def _refinements(pieces: Sequence[Piece]) -> Iterator[Any]:

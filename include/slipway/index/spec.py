@@ -58,9 +58,10 @@ class Spec:
 
         A rotation (OPQ) is learned for the product codes behind it, or for codes of 8 bits where there are none.
         """
-        bits: list[str] = re.findall(r"(?<!O)PQ\d+(?:x(\d+))?", self.factory)
-        if not bits and "OPQ" in self.factory:
-            bits = [""]
+        product = r"(?<!O)PQ\d+(?:x(\d+))?"
+        bits: list[str] = re.findall(product, self.factory)
+        if "OPQ" in self.factory and not re.search(product, self.factory.split(",Refine(")[0]):
+            bits.append("8")
         codewords: list[int] = [2 ** int(one or 8) for one in bits]
         return max(self.lists or 0, *codewords, 0)
 

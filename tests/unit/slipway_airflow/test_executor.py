@@ -102,6 +102,14 @@ def test_an_end_that_arrives_with_the_second_start_is_not_taken_for_its(executor
     assert executor.get_event_buffer() == {}
 
 
+def test_a_failure_is_told_though_an_earlier_process_never_told_its_end(executor):
+    hand_out(executor)  # its worker is killed once the task waits
+    hand_out(executor)
+    assert reported(executor, FAILED) == {"approve": FAILED}
+    hand_out(executor)
+    assert reported(executor, FAILED) == {"approve": FAILED}
+
+
 def test_other_tasks_and_tries_are_told_as_they_end(executor):
     others = (KEY._replace(task_id="judge"), KEY._replace(try_number=2), KEY._replace(map_index=3))
     hand_out(executor)

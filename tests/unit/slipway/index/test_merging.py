@@ -1,12 +1,17 @@
+import errno
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from slipway.errors import DiskFull
-from slipway.index.build import add, read, train, write
+from slipway.errors import DiskFull, MemoryExceeded
+from slipway.index import merging
+from slipway.index.build import add, read, read_rows, train, write
+from slipway.index.memory import merge_bytes
 from slipway.index.merging import Piece, merge, piece_of, why_apart
 from tests.support.releases import clustered_vectors, spec
 
@@ -27,7 +32,7 @@ MERGING = """
 import threading, time
 from pathlib import Path
 from slipway.building.bounded import own_memory
-from slipway.index.build import read
+from slipway.index.build import read, read_rows
 from slipway.index.merging import Piece, merge
 folder, peak, ended = Path({folder!r}), 0, threading.Event()
 before = own_memory()
@@ -36,14 +41,15 @@ def look():
     while not ended.is_set():
         peak = max(peak, own_memory() - before)
         time.sleep(0.001)
-looking = threading.Thread(target=look)
+looking = threading.Thread(target=look, daemon=True)
 looking.start()
-pieces = [Piece(read(folder / str(first), mapped=True), None) for first in (0, 30_000)]
+pieces = (Piece(read_rows(folder / str(first)), None) for first in {firsts})
 merge(read(folder / "trained"), pieces, folder / "merged")
 ended.set()
 looking.join()
 print(peak)
 """
+TABLE = 12 << 20  # of the trained index, for searching; and buffers
 
 
 def shard(trained: Path, folder: Path, first: int, rows: int) -> Piece:
@@ -51,9 +57,9 @@ def shard(trained: Path, folder: Path, first: int, rows: int) -> Piece:
     piece = piece_of(read(trained), VECTORS[first : first + rows], first)
     write(piece.lists, folder / f"lists-{first}")
     if piece.refinement is None:
-        return Piece(read(folder / f"lists-{first}", mapped=True), None)
+        return Piece(read_rows(folder / f"lists-{first}"), None)
     write(piece.refinement, folder / f"refinement-{first}")
-    return Piece(read(folder / f"lists-{first}", mapped=True), read(folder / f"refinement-{first}", mapped=True))
+    return Piece(read_rows(folder / f"lists-{first}"), read_rows(folder / f"refinement-{first}"))
 
 
 @pytest.mark.parametrize("metric", ["inner_product", "l2"])
@@ -82,17 +88,17 @@ def test_lists_that_are_mostly_empty_are_written_as_faiss_writes_them(tmp_path: 
     assert (tmp_path / "merged").read_bytes() == (tmp_path / "single").read_bytes()
 
 
-def test_rows_are_copied_from_file_to_file(tmp_path: Path) -> None:
-    """Peak of the memory that no file backs, sampled: a part of the index's 30 MB."""
+@pytest.mark.parametrize("factory", ["IVF8,Flat", "IVF256,PQ32"])
+def test_rows_are_copied_from_file_to_file(factory: str, tmp_path: Path) -> None:
+    """Peak of the memory that no file backs, sampled. Searching such codes by L2 wants a table of 8 MiB a piece."""
     vectors = np.random.default_rng(1).standard_normal((60_000, 128), dtype=np.float32)
-    wanted = spec("IVF8,Flat")
+    wanted, firsts = spec(factory, "l2"), list(range(0, 60_000, 10_000))
     write(train(vectors, wanted, 1_000, 40), tmp_path / "trained")
-    for first in (0, 30_000):
-        write(piece_of(read(tmp_path / "trained"), vectors[first : first + 30_000], first).lists, tmp_path / f"{first}")
-    code = MERGING.format(folder=str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert (tmp_path / "merged").stat().st_size > 30_000_000
-    assert int(done.stdout) < 8 << 20
+    for first in firsts:
+        write(piece_of(read(tmp_path / "trained"), vectors[first : first + 10_000], first).lists, tmp_path / f"{first}")
+    code = MERGING.format(folder=str(tmp_path), firsts=firsts)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)
+    assert int(done.stdout) < merge_bytes(wanted, 60_000, 128, 10_000) + TABLE
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
@@ -101,6 +107,39 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     (tmp_path / "merged.codes").symlink_to("/dev/full")
     with pytest.raises(DiskFull, match="free some, then run again"):
         merge(read(tmp_path / "trained"), pieces, tmp_path / "merged")
+    assert [file for file in tmp_path.iterdir() if file.suffix] == []
+
+
+def test_a_disk_that_is_full_when_lists_are_joined_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> Iterator[bytes]:
+        yield b"ilar"
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(merging, "_joined", full)
+    write(train(VECTORS, spec("IVF8,PQ4x4fs,RFlat"), 10_000, 40), tmp_path / "trained")
+    with pytest.raises(DiskFull, match="free some, then run again"):
+        merge(read(tmp_path / "trained"), [shard(tmp_path / "trained", tmp_path, 0, 900)], tmp_path / "merged")
+    assert [file for file in tmp_path.iterdir() if file.suffix] == []
+
+
+@pytest.mark.parametrize(("allowed", "read_then"), [(1, 2), (3, 3)])
+def test_too_much_memory_stops_it_before_the_index_is_written(allowed: int, read_then: int, tmp_path: Path) -> None:
+    write(train(VECTORS, spec("IVF8,PQ4x4fs"), 10_000, 40), tmp_path / "trained")
+    looks, pieces_read = iter(range(10)), []
+
+    def check() -> None:
+        if next(looks) >= allowed:
+            raise MemoryExceeded("too much")
+
+    def pieces() -> Iterator[Piece]:
+        for first in (0, 300, 600):
+            pieces_read.append(first)
+            yield shard(tmp_path / "trained", tmp_path, first, 300)
+
+    with pytest.raises(MemoryExceeded):
+        merge(read(tmp_path / "trained"), pieces(), tmp_path / "merged", check)
+    assert len(pieces_read) == read_then
+    assert not (tmp_path / "merged").exists()
 
 
 def test_a_projection_in_front_differs_in_rounding_only(tmp_path: Path) -> None:

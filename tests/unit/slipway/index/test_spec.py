@@ -91,6 +91,7 @@ def test_a_named_spec_is_taken_as_it_is() -> None:
         ("OPQ16,IVF16,PQ16x4fs", 16, False, False, 16),  # OPQ learns for the codes behind it
         ("OPQ16,IVF64,PQ16", 64, False, False, 256),
         ("OPQ16,IVF64,SQ8", 64, False, False, 256),
+        ("OPQ16,IVF64,SQ8,Refine(PQ16x4)", 64, False, True, 256),
         ("PCA32,IVF1k,Flat", 1024, False, False, 1024),
         ("IVF64k_HNSW32,Flat", 65536, False, False, 65536),
         ("IVF1M,Flat", 1 << 20, False, False, 1 << 20),
