@@ -128,6 +128,7 @@ def _merged(work: Work, begun: Manifest, shards: list[Manifest]) -> tuple[Any, O
     largest = max(entry["rows"] for entry in begun.facts["shards"])
     budget.check_merge(spec, begun.counts["vectors"], begun.facts["dimension"], largest)
     trained, path = read(fetch(run.store, begun.one(TRAINED), run.scratch)), work.index_file()
+    drift.prepare(trained, spec)  # as a single build has measured, and is written
     merge(trained, (_piece(run, shard) for shard in shards), path, lambda: budget.check(f"merging {spec.factory}"))
     del trained  # which may hold packed lists, as does what is read now
     return read(path, mapped=True), {artifact.INDEX: path}

@@ -32,7 +32,6 @@ def build(work: Work, spec: Spec, tried: Attempt) -> Indexed:
     told = budget.watching(f"building {spec.factory}", work.told(len(vectors)))
     add(made, vectors, spec, told, budget.step(vectors.shape[1]))
     ended = time.perf_counter()
-    objects = work.written(made)  # before measuring sets parameters of search: the file is as a merged one
     hashes = artifact.open_arrow(work.rows, artifact.ROWS_SCHEMA)["chunk_hash"][: drift.PROBES].to_pylist()
     everything = Live(np.ones(len(vectors), dtype=bool), len(vectors))
     built = Built(
@@ -46,4 +45,4 @@ def build(work: Work, spec: Spec, tried: Attempt) -> Indexed:
         ef_construction=settings.ef_construction,
         train_vectors=settings.train_vectors,
     )
-    return Indexed(made, work.rows, len(vectors), built, tried, objects)
+    return Indexed(made, work.rows, len(vectors), built, tried, work.written(made))

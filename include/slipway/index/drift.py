@@ -135,8 +135,13 @@ def probe_recall(
 
 def recall_of(index: Any, spec: Spec, probes: Vectors, truth: npt.NDArray[np.int64], live: Live) -> float:
     """recall@10 on probes, whose exact neighbours' rows are `truth`. Sets default search parameters on the index."""
-    set_parameters(index, default_parameters(spec, SearchParameters()))
+    prepare(index, spec)
     return recall(nearest(index, live, probes, NEIGHBOURS)[1], truth, NEIGHBOURS)
+
+
+def prepare(index: Any, spec: Spec) -> None:
+    """Set the default search parameters on the index, with which it is measured, and written."""
+    set_parameters(index, default_parameters(spec, SearchParameters()))
 
 
 def noisy(vectors: Vectors, hashes: list[str], seed: int) -> Vectors:
